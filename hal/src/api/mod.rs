@@ -1,0 +1,60 @@
+//! The capability traits: what a backend implements so that the agent can run operations.
+//!
+//! One small trait per capability. A backend leaves out what its hardware lacks; the operations
+//! that need it are then unsupported, and the agent tells the cloud so. Futures may be dropped at
+//! any await point: a dropped call has been abandoned, not necessarily undone.
+
+use std::{future::Future, pin::Pin, sync::Arc};
+
+use crate::{Failure, OperationKind};
+
+mod call;
+mod capabilities;
+
+pub use call::{Call, CallHandle, Cancellation, Progress, call};
+pub use capabilities::{
+    CloseState, Firmware, Health, HoldPolicy, IfPaymentActive, InstallOutcome, LockRequest,
+    LogLine, LogRange, LogStream, Logs, PaymentActivity, Payments, Power, Screen, SettingProblem,
+    SettingsOutcome, UpdateState,
+};
+
+/// What a backend's method returns: boxed, so that backends can be chosen by configuration.
+pub type HalFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send + 'a>>;
+
+/// The capabilities of one terminal, possibly from several backends.
+#[derive(Clone, Default)]
+pub struct Hal {
+    /// Payment application.
+    pub payments: Option<Arc<dyn Payments>>,
+    /// Log sources.
+    pub logs: Option<Arc<dyn Logs>>,
+    /// Software updates.
+    pub firmware: Option<Arc<dyn Firmware>>,
+    /// Screen.
+    pub screen: Option<Arc<dyn Screen>>,
+    /// Restart and boot identity.
+    pub power: Option<Arc<dyn Power>>,
+    /// State of the terminal.
+    pub health: Option<Arc<dyn Health>>,
+}
+
+impl Hal {
+    /// The operations that these capabilities can run, in the order of the protocol reference.
+    pub fn operations(&self) -> Vec<OperationKind> {
+        OperationKind::ALL.into_iter().filter(|kind| self.supports(*kind)).collect()
+    }
+
+    fn supports(&self, kind: OperationKind) -> bool {
+        match kind {
+            OperationKind::EndOfDay
+            | OperationKind::Lock
+            | OperationKind::Unlock
+            | OperationKind::Configure => self.payments.is_some(),
+            OperationKind::SendLogs => self.logs.is_some(),
+            OperationKind::CheckUpdate => self.firmware.is_some(),
+            OperationKind::OpenMenu => self.screen.is_some(),
+            OperationKind::Reboot => self.power.is_some(),
+            OperationKind::Update => self.firmware.is_some() && self.power.is_some(),
+        }
+    }
+}

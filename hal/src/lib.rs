@@ -1,0 +1,23 @@
+//! Hardware abstraction of a payment terminal.
+//!
+//! Three things live here and nothing else: the **domain types** (parameters, results and error
+//! codes of every operation), the **capability traits** that a backend implements (feature `api`),
+//! and the **backends** themselves. A terminal maker needs only this crate.
+//!
+//! It never talks to the cloud, never stores operations and never decides whether one may run.
+
+#[cfg(feature = "api")]
+pub mod api;
+pub mod error;
+pub mod ids;
+#[cfg(feature = "mock")]
+pub mod mock;
+pub mod operation;
+pub mod status;
+pub mod text;
+pub mod time;
+
+pub use error::{ErrorCode, Failure, SideEffects};
+pub use ids::{BootId, OperationId};
+pub use operation::{OperationKind, OperationResult, Parameters};
+pub use time::Timestamp;

@@ -1,0 +1,47 @@
+//! `configure`: apply a configuration revision as a whole.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{InvalidParameters, Validate, check_range};
+use crate::text::bounded;
+
+/// Most paths that a result lists.
+pub const PATHS_MAX: usize = 64;
+
+/// A revision of the desired configuration.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConfigureParameters {
+    /// Grows with every change, from 1.
+    pub revision: u64,
+    /// The whole desired state. The payment application knows what is in it.
+    pub config: Map<String, Value>,
+}
+
+impl Validate for ConfigureParameters {
+    fn validate(&self) -> Result<(), InvalidParameters> {
+        check_range("revision", self.revision, 1, u64::MAX)
+    }
+}
+
+/// What was applied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigureResult {
+    /// The revision that is in force.
+    pub revision: u64,
+    /// SHA-256 of the effective configuration, 64 lower-case hex digits.
+    pub sha256: String,
+    /// What changed, such as `tip.mode`; at most [`PATHS_MAX`].
+    #[serde(default)]
+    pub applied: Vec<String>,
+}
+
+impl ConfigureResult {
+    pub(super) fn bounded(mut self) -> Self {
+        self.sha256 = bounded(&self.sha256, 64);
+        self.applied.truncate(PATHS_MAX);
+        self.applied = self.applied.iter().map(|path| bounded(path, 64)).collect();
+        self
+    }
+}

@@ -1,0 +1,53 @@
+//! `open_menu`: show a menu on the terminal's screen. Never carries a PIN: the operator
+//! authenticates on the terminal.
+
+use serde::{Deserialize, Serialize};
+
+use super::{InvalidParameters, Validate, check_range};
+use crate::Timestamp;
+
+/// Which menu, and for how long.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OpenMenuParameters {
+    /// Which menu.
+    pub menu: Menu,
+    /// Closes by itself after this, 10 to 600 seconds.
+    pub timeout_s: u32,
+}
+
+impl Default for OpenMenuParameters {
+    fn default() -> Self {
+        Self { menu: Menu::Settings, timeout_s: 120 }
+    }
+}
+
+/// The menus of a terminal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Menu {
+    /// Settings.
+    #[default]
+    Settings,
+    /// Network.
+    Network,
+    /// Reports.
+    Reports,
+    /// Diagnostics.
+    Diagnostics,
+}
+
+impl Validate for OpenMenuParameters {
+    fn validate(&self) -> Result<(), InvalidParameters> {
+        check_range("timeout_s", self.timeout_s.into(), 10, 600)
+    }
+}
+
+/// That the menu is on the screen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenMenuResult {
+    /// Since when.
+    pub opened_at: Timestamp,
+    /// False where the application queued it behind another screen.
+    pub shown: bool,
+}

@@ -1,0 +1,105 @@
+//! `update`: install a software version. Completed only once the new system runs and is committed.
+
+use serde::{Deserialize, Serialize};
+
+use super::{InvalidParameters, Validate, check_line, check_range};
+use crate::text::bounded;
+
+/// Most health checks that a result lists.
+pub const HEALTH_CHECKS_MAX: usize = 32;
+
+/// What to install, and when.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct UpdateParameters {
+    /// This version; the newest of the channel when absent. 1 to 64 characters.
+    pub version: Option<String>,
+    /// When to install.
+    pub apply: Apply,
+    /// Whether an older version may be installed, where the terminal's own rules allow it too.
+    pub allow_downgrade: bool,
+    /// Whether a metered network may be used.
+    pub allow_metered: bool,
+    /// Least charge, 0 to 100 percent; mains counts as enough.
+    pub min_battery_percent: u8,
+    /// Close the batch first.
+    pub close_batch_first: bool,
+}
+
+impl Default for UpdateParameters {
+    fn default() -> Self {
+        Self {
+            version: None,
+            apply: Apply::Window,
+            allow_downgrade: false,
+            allow_metered: false,
+            min_battery_percent: 50,
+            close_batch_first: false,
+        }
+    }
+}
+
+/// When to install.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Apply {
+    /// At once.
+    Now,
+    /// In the maintenance window.
+    #[default]
+    Window,
+    /// As soon as no payment is active.
+    OnIdle,
+}
+
+impl Validate for UpdateParameters {
+    fn validate(&self) -> Result<(), InvalidParameters> {
+        check_line("version", self.version.as_deref(), 64)?;
+        check_range("min_battery_percent", self.min_battery_percent.into(), 0, 100)
+    }
+}
+
+/// What was installed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpdateResult {
+    /// Version before.
+    pub from: String,
+    /// Version now.
+    pub to: String,
+    /// False when `to` had been running already.
+    pub installed: bool,
+    /// Bytes that were downloaded.
+    pub bytes_downloaded: u64,
+    /// How often the download was resumed.
+    pub resumes: u32,
+    /// The slot that runs, where the system has slots.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slot: Option<String>,
+    /// What was checked before the new system was committed.
+    #[serde(default)]
+    pub health_checks: Vec<HealthCheck>,
+}
+
+/// One check of the new system.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthCheck {
+    /// What was checked.
+    pub name: String,
+    /// Whether it passed.
+    pub ok: bool,
+    /// How long it took.
+    pub duration_ms: u64,
+}
+
+impl UpdateResult {
+    pub(super) fn bounded(mut self) -> Self {
+        self.from = bounded(&self.from, 64);
+        self.to = bounded(&self.to, 64);
+        self.slot = self.slot.as_deref().map(|slot| bounded(slot, 16));
+        self.health_checks.truncate(HEALTH_CHECKS_MAX);
+        for check in &mut self.health_checks {
+            check.name = bounded(&check.name, 64);
+        }
+        self
+    }
+}

@@ -1,0 +1,112 @@
+//! What a terminal says about itself. Absent means unknown, never a made-up value.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Timestamp;
+
+/// State of the hardware and the payment application at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TerminalHealth {
+    /// Charge, 0 to 100 percent.
+    pub battery_level: Option<u8>,
+    /// Where the power comes from.
+    pub power: Option<PowerSource>,
+    /// The network that carries the link.
+    pub network: Option<Network>,
+    /// Free bytes where the agent stores its records.
+    pub storage_free_bytes: Option<u64>,
+    /// State of the printer.
+    pub printer: Option<Printer>,
+    /// Payments that wait to be forwarded.
+    pub offline_queue: Option<OfflineQueue>,
+    /// The open batch.
+    pub batch: Option<Batch>,
+    /// Whether a payment is in progress.
+    pub payment_active: bool,
+    /// Whether the terminal is locked.
+    pub locked: bool,
+    /// Whether the tamper detection has fired.
+    pub tampered: bool,
+}
+
+/// Where the power comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PowerSource {
+    /// On mains, battery filling.
+    Charging,
+    /// On mains.
+    Mains,
+    /// On battery.
+    Battery,
+    /// On mains that gives too little.
+    Insufficient,
+}
+
+/// The network that carries the link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Network {
+    /// Kind of link.
+    #[serde(rename = "type")]
+    pub kind: NetworkKind,
+    /// Signal strength, -150 to 0 dBm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rssi_dbm: Option<i16>,
+    /// Whether traffic costs money.
+    #[serde(default)]
+    pub metered: bool,
+}
+
+/// Kind of network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NetworkKind {
+    /// Cable.
+    Ethernet,
+    /// Wireless LAN.
+    Wifi,
+    /// Mobile network.
+    Cellular,
+}
+
+/// State of the printer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Printer {
+    /// Ready.
+    Ok,
+    /// Nearly out of paper.
+    PaperLow,
+    /// Out of paper.
+    NoPaper,
+    /// Broken.
+    Fault,
+    /// There is none.
+    Absent,
+}
+
+/// Payments that wait to be forwarded. Amounts in minor units.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OfflineQueue {
+    /// How many.
+    pub count: u64,
+    /// Their sum.
+    pub amount: i64,
+    /// ISO 4217.
+    pub currency: String,
+    /// When the oldest was taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldest_at: Option<Timestamp>,
+}
+
+/// The open batch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Batch {
+    /// Its id.
+    pub id: String,
+    /// When it was opened.
+    pub opened_at: Timestamp,
+    /// Payments in it.
+    pub count: u64,
+}
