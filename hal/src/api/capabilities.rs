@@ -11,9 +11,9 @@ use crate::{
     BootId, Failure, OperationId, Timestamp,
     operation::{
         CheckUpdateParameters, CheckUpdateResult, ConfigureResult, EndOfDayParameters,
-        EndOfDayResult, LockParameters, LockResult, OpenMenuParameters, OpenMenuResult,
-        UnlockParameters, UpdateParameters, UpdateResult, check_update::ComponentVersion,
-        reboot::BootReason, send_logs::LogLevel,
+        EndOfDayResult, IfPaymentActive, LockParameters, LockResult, OpenMenuParameters,
+        OpenMenuResult, SettingProblem, UnlockParameters, UpdateParameters, UpdateResult,
+        check_update::ComponentVersion, reboot::BootReason, send_logs::LogLevel,
     },
     status::TerminalHealth,
 };
@@ -91,19 +91,6 @@ pub struct HoldPolicy {
     pub wait_max: Duration,
 }
 
-/// What to do about an active payment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum IfPaymentActive {
-    /// Fail with `BUSY_PAYMENT`.
-    Reject,
-    /// Wait for it to end.
-    #[default]
-    Wait,
-    /// Cancel it while it can be cancelled, wait otherwise.
-    Cancel,
-}
-
 /// What became of a close.
 #[derive(Clone, Debug, PartialEq)]
 pub enum CloseState {
@@ -135,17 +122,6 @@ pub enum SettingsOutcome {
     Applied(ConfigureResult),
     /// Refused as a whole; the one before is in force.
     Rejected(Vec<SettingProblem>),
-}
-
-/// A setting that cannot be applied.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SettingProblem {
-    /// Where, such as `tip.suggestions[4]`.
-    pub path: String,
-    /// A stable code, such as `TOO_LONG`.
-    pub code: String,
-    /// What is there and what the limit is.
-    pub message: String,
 }
 
 /// Log sources.

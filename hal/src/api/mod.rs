@@ -11,11 +11,11 @@ use crate::{Failure, OperationKind};
 mod call;
 mod capabilities;
 
+pub use crate::operation::{IfPaymentActive, SettingProblem};
 pub use call::{Call, CallHandle, Cancellation, Progress, call};
 pub use capabilities::{
-    CloseState, Firmware, Health, HoldPolicy, IfPaymentActive, InstallOutcome, LockRequest,
-    LogLine, LogRange, LogStream, Logs, PaymentActivity, Payments, Power, Screen, SettingProblem,
-    SettingsOutcome, UpdateState,
+    CloseState, Firmware, Health, HoldPolicy, InstallOutcome, LockRequest, LogLine, LogRange,
+    LogStream, Logs, PaymentActivity, Payments, Power, Screen, SettingsOutcome, UpdateState,
 };
 
 /// What a backend's method returns: boxed, so that backends can be chosen by configuration.

@@ -37,6 +37,17 @@ pub struct ConfigureResult {
     pub applied: Vec<String>,
 }
 
+/// A setting that cannot be applied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SettingProblem {
+    /// Where, such as `tip.suggestions[4]`.
+    pub path: String,
+    /// A stable code, such as `TOO_LONG`.
+    pub code: String,
+    /// What is there and what the limit is.
+    pub message: String,
+}
+
 impl ConfigureResult {
     pub(super) fn bounded(mut self) -> Self {
         self.sha256 = bounded(&self.sha256, 64);

@@ -15,7 +15,7 @@ pub mod send_logs;
 pub mod update;
 
 pub use check_update::{CheckUpdateParameters, CheckUpdateResult};
-pub use configure::{ConfigureParameters, ConfigureResult};
+pub use configure::{ConfigureParameters, ConfigureResult, SettingProblem};
 pub use end_of_day::{EndOfDayParameters, EndOfDayResult};
 pub use lock::{LockParameters, LockResult, UnlockParameters};
 pub use open_menu::{OpenMenuParameters, OpenMenuResult};
@@ -86,6 +86,19 @@ impl fmt::Display for OperationKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
+}
+
+/// What to do about an active payment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IfPaymentActive {
+    /// Fail with `BUSY_PAYMENT`.
+    Reject,
+    /// Wait for it to end.
+    #[default]
+    Wait,
+    /// Cancel it while it can be cancelled, wait otherwise.
+    Cancel,
 }
 
 /// Parameters that have been checked: an invalid value of this type cannot be made from outside.
