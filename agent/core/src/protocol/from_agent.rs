@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use terminal_hal::{
-    BootId, Failure, OperationId, OperationKind, Timestamp, status::TerminalHealth,
+    BootId, Failure, OperationId, OperationKind, Timestamp, operation::SettingProblem,
+    status::TerminalHealth,
 };
 
 use super::{ErrorFrame, ReportId, Seq, SessionId, StoreEpoch};

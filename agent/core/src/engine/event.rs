@@ -1,0 +1,193 @@
+//! What the engine is told: always something that has happened.
+
+use serde_json::{Map, Value};
+use terminal_hal::{
+    BootId, Failure, OperationId, OperationResult,
+    operation::{SettingProblem, reboot::BootReason},
+    status::TerminalHealth,
+};
+
+/// Something that has happened.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// The shell is ready to act; the first event.
+    Started,
+    /// A deadline that the engine asked for has come, or any other reason to look.
+    Woken,
+    /// The link is up: TCP, TLS and WebSocket handshake are done.
+    LinkOpened,
+    /// A text frame came.
+    FrameReceived(Vec<u8>),
+    /// Other bytes came, such as a pong: the peer is alive.
+    PeerHeard,
+    /// The link is down, or could not be made.
+    LinkClosed(LinkEnd),
+    /// The network has changed for the better.
+    NetworkUp,
+    /// A call is over.
+    Finished {
+        /// Operation.
+        id: OperationId,
+        /// Attempt that the call belonged to.
+        attempt: u32,
+        /// How it ended.
+        outcome: CallOutcome,
+    },
+    /// A call has come further.
+    Progressed {
+        /// Operation.
+        id: OperationId,
+        /// Name of the phase.
+        phase: String,
+        /// 0 to 100, where known.
+        percent: Option<u8>,
+    },
+    /// The hardware layer has answered what became of an operation.
+    Verified {
+        /// Operation.
+        id: OperationId,
+        /// Attempt that asked.
+        attempt: u32,
+        /// The answer.
+        answer: Verification,
+    },
+    /// A configuration has been applied or not.
+    Configured {
+        /// Which revision.
+        revision: u64,
+        /// What became of it.
+        outcome: ConfigurationOutcome,
+    },
+    /// The hardware layer (again) has a payment application to talk to.
+    HalConnected,
+    /// State of the hardware, read again.
+    HealthObserved(Box<TerminalHealth>),
+    /// Free storage fell below the reserve, or rose above it.
+    StorageChanged {
+        /// Whether it is below.
+        low: bool,
+    },
+    /// The terminal itself asks for an operation.
+    LocalRequested(LocalRequest),
+    /// The process has been told to stop.
+    StopRequested,
+}
+
+/// Why there is no link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LinkEnd {
+    /// Connecting failed, or an established link broke.
+    Lost {
+        /// For people.
+        reason: String,
+    },
+    /// Refused with HTTP 429 or 503.
+    RetryAfter {
+        /// Seconds that the server asks for.
+        seconds: u32,
+    },
+    /// Refused with HTTP 401 or 403, by TLS, or without the subprotocol: trying again soon is of
+    /// no use.
+    Refused {
+        /// For people.
+        reason: String,
+    },
+    /// Closed by the cloud with this code.
+    Closed {
+        /// WebSocket close code.
+        code: u16,
+        /// For people.
+        reason: String,
+    },
+}
+
+/// How a call ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CallOutcome {
+    /// It took effect.
+    Completed(Box<OperationResult>),
+    /// It did not.
+    Failed(Failure),
+    /// Not now: try again after `retry_after_s`, without occupying the slot meanwhile.
+    Deferred {
+        /// Seconds to wait.
+        retry_after_s: u32,
+    },
+    /// Everything before a restart is done; the engine journals the call and orders it.
+    ReadyToRestart {
+        /// Instance of the payment application before.
+        instance: Option<String>,
+    },
+}
+
+/// What became of an operation that was cut off.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verification {
+    /// Nothing happened: it may run.
+    NotStarted,
+    /// Still at it: ask again.
+    Running,
+    /// The hardware layer does not answer yet: ask again.
+    Unavailable,
+    /// Done.
+    Completed(Box<OperationResult>),
+    /// Failed.
+    Failed(Failure),
+    /// Installed, and waiting for a restart.
+    RestartRequired,
+    /// A device restart has happened since.
+    Restarted {
+        /// This boot.
+        boot_id: BootId,
+        /// Why, as the hardware tells it.
+        cause: BootReason,
+    },
+    /// Nobody can tell.
+    Unknown,
+}
+
+/// What became of a configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ConfigurationOutcome {
+    /// In force.
+    Applied {
+        /// Of the effective configuration.
+        sha256: String,
+    },
+    /// Refused as a whole.
+    Rejected(Vec<SettingProblem>),
+    /// The hardware layer did not answer: tried again later.
+    Unavailable(Failure),
+}
+
+/// An operation that the terminal itself asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LocalRequest {
+    /// Derived, so that a repetition has the same id.
+    pub id: OperationId,
+    /// Name of the kind.
+    pub operation: String,
+    /// As the kind defines them.
+    pub parameters: Map<String, Value>,
+    /// Menu, schedule or user.
+    pub created_by: String,
+}
+
+/// Facts that hold from the start of the process to its end.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Identity {
+    /// As the cloud knows this terminal.
+    pub terminal_id: String,
+    /// Printed on the device.
+    pub serial_number: String,
+    /// Hardware model.
+    pub model: String,
+    /// Version of the agent.
+    pub agent_version: String,
+    /// Version of the terminal's software.
+    pub software_version: String,
+    /// Of this boot.
+    pub boot_id: BootId,
+    /// Why this boot happened, as the hardware tells it.
+    pub boot_reason: BootReason,
+}

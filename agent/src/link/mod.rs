@@ -1,0 +1,1 @@
+//! Bytes and frames between the terminal and the cloud.
