@@ -2,8 +2,8 @@
 
 use terminal_hal::{OperationId, Parameters, operation::RebootParameters};
 
-use super::{Configuration, Write};
-use crate::protocol::{AgentFrame, LogAck, Policy, Seq};
+use super::{Configuration, RestartCall, Write};
+use crate::protocol::{AgentFrame, ErrorFrame, LogAck, Policy, Seq, StoreEpoch};
 
 /// Something to do. Each effect is complete before the next begins; an `Append` is complete when
 /// it is on the medium. Every step has at most one `Append`, and it comes first.
@@ -15,8 +15,8 @@ pub enum Effect {
     Connect,
     /// Send a frame on the link; lost if there is none.
     Send(Box<AgentFrame>),
-    /// Send the stored report with that seq.
-    SendReport(Seq),
+    /// Send a stored report.
+    SendReport(ReportOrder),
     /// Send a WebSocket ping.
     Ping,
     /// Close the link with this code.
@@ -30,6 +30,8 @@ pub enum Effect {
     Start(Box<StartOrder>),
     /// Ask a running call to stop; it still answers.
     Cancel(OperationId),
+    /// Drop a call that does not return: it is known to be dead, or nobody waits for it.
+    Abandon(OperationId),
     /// Ask the hardware what became of an operation; answered by `Verified`.
     Verify(Box<StartOrder>),
     /// Restart the device or the application. Answered by `Finished` when it cannot be done, or,
@@ -37,12 +39,28 @@ pub enum Effect {
     Restart(Box<RestartOrder>),
     /// Apply a configuration; answered by `Configured`.
     Configure(Configuration),
+    /// Read the state of the hardware; answered by `HealthObserved`.
+    ReadHealth,
     /// Log data has been stored at the cloud.
     UploadAcked(LogAck),
-    /// The link is ready for log data, or no longer.
-    UploadsAllowed(bool),
+    /// The cloud has complained about something; an upload may be meant.
+    UploadRefused(ErrorFrame),
+    /// The link may carry log data until it ends.
+    AllowUploads,
     /// Stop the process; everything is on the medium.
     Stop,
+}
+
+/// Which report to send. What the store holds at `place` goes out under `seq` and `store_epoch`;
+/// where it holds nothing any more, [`Report::dropped`](crate::protocol::Report::dropped) does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReportOrder {
+    /// Where it is in the store.
+    pub place: Seq,
+    /// Its number on the wire.
+    pub seq: Seq,
+    /// The sequence of that number.
+    pub store_epoch: StoreEpoch,
 }
 
 /// What to run.
@@ -58,6 +76,8 @@ pub struct StartOrder {
     pub policy: Policy,
     /// Time until the engine gives up on the call, in milliseconds.
     pub time_left_ms: u64,
+    /// For a question: the restart that had been called for.
+    pub restart: Option<RestartCall>,
 }
 
 /// What to restart.

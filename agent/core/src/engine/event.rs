@@ -1,10 +1,7 @@
 //! What the engine is told: always something that has happened.
 
-use serde_json::{Map, Value};
 use terminal_hal::{
-    BootId, Failure, OperationId, OperationResult,
-    operation::{SettingProblem, reboot::BootReason},
-    status::TerminalHealth,
+    Failure, OperationId, OperationResult, operation::SettingProblem, status::TerminalHealth,
 };
 
 /// Something that has happened.
@@ -67,8 +64,6 @@ pub enum Event {
         /// Whether it is below.
         low: bool,
     },
-    /// The terminal itself asks for an operation.
-    LocalRequested(LocalRequest),
     /// The process has been told to stop.
     StopRequested,
 }
@@ -135,13 +130,6 @@ pub enum Verification {
     Failed(Failure),
     /// Installed, and waiting for a restart.
     RestartRequired,
-    /// A device restart has happened since.
-    Restarted {
-        /// This boot.
-        boot_id: BootId,
-        /// Why, as the hardware tells it.
-        cause: BootReason,
-    },
     /// Nobody can tell.
     Unknown,
 }
@@ -158,36 +146,4 @@ pub enum ConfigurationOutcome {
     Rejected(Vec<SettingProblem>),
     /// The hardware layer did not answer: tried again later.
     Unavailable(Failure),
-}
-
-/// An operation that the terminal itself asks for.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LocalRequest {
-    /// Derived, so that a repetition has the same id.
-    pub id: OperationId,
-    /// Name of the kind.
-    pub operation: String,
-    /// As the kind defines them.
-    pub parameters: Map<String, Value>,
-    /// Menu, schedule or user.
-    pub created_by: String,
-}
-
-/// Facts that hold from the start of the process to its end.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Identity {
-    /// As the cloud knows this terminal.
-    pub terminal_id: String,
-    /// Printed on the device.
-    pub serial_number: String,
-    /// Hardware model.
-    pub model: String,
-    /// Version of the agent.
-    pub agent_version: String,
-    /// Version of the terminal's software.
-    pub software_version: String,
-    /// Of this boot.
-    pub boot_id: BootId,
-    /// Why this boot happened, as the hardware tells it.
-    pub boot_reason: BootReason,
 }

@@ -40,7 +40,7 @@ pub struct Snapshot {
 /// What the engine keeps in memory of a stored report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoredReport {
-    /// Its place.
+    /// Its place in the store.
     pub seq: Seq,
     /// Its identity.
     pub report_id: ReportId,
@@ -55,7 +55,11 @@ pub struct Meta {
     pub store_epoch: StoreEpoch,
     /// Device that the store was made on.
     pub serial_number: String,
-    /// Highest report that the cloud has acked.
+    /// Place before the first report of this epoch. Reports keep their place in the store for
+    /// ever; on the wire they are counted from here, so that a new epoch renumbers them all with
+    /// one small write.
+    pub epoch_base: Seq,
+    /// Place of the highest report that the cloud has acked.
     pub acked_seq: Seq,
     /// Its identity.
     pub acked_report_id: Option<ReportId>,
@@ -88,6 +92,9 @@ pub struct OperationRecord {
     pub arrival: u64,
     /// Must have started before this.
     pub expiry: Expiry,
+    /// First dispatched to a store epoch that this terminal has lost: the hardware is asked
+    /// what became of it before it runs.
+    pub verify_first: bool,
     /// Whether the cloud has withdrawn it.
     pub cancel_requested: bool,
     /// How far it is.
@@ -128,7 +135,7 @@ pub enum OperationState {
     },
     /// Has its verdict.
     Finished {
-        /// Where its report is.
+        /// Place of its report.
         seq: Seq,
     },
 }

@@ -7,6 +7,8 @@ use terminal_hal::{
     status::TerminalHealth,
 };
 
+use uuid::Uuid;
+
 use super::{ErrorFrame, ReportId, Seq, SessionId, StoreEpoch};
 
 /// Any frame from the terminal.
@@ -173,6 +175,14 @@ pub struct Report {
     pub body: ReportBody,
 }
 
+impl Report {
+    /// Keeps the place of a report that is not in the store any more.
+    pub fn dropped(seq: Seq, store_epoch: StoreEpoch) -> Self {
+        let report_id = ReportId(Uuid::new_v5(&store_epoch.0, &seq.0.to_be_bytes()));
+        Self { seq, store_epoch, report_id, body: ReportBody::Dropped }
+    }
+}
+
 /// What is reported.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -305,8 +315,6 @@ pub enum EventName {
     EpochChanged,
     /// A call came back after its deadline had been reported.
     LateOutcome,
-    /// Free storage went below the reserve.
-    StorageLow,
     /// Storage is available again.
     StorageRecovered,
 }

@@ -1,0 +1,183 @@
+//! Verdicts and events: into the outbox, and out of it when the cloud has stored them.
+
+use serde_json::{Map, Value};
+use terminal_hal::{Failure, OperationId, OperationResult};
+
+use super::{
+    Engine, Finished, Meta, NEWEST_FINISHED_MAX, OperationState, Write,
+    limits::{PRUNE_MAX, UNACKED_EVENTS_MAX, UNACKED_MAX},
+    output::Output,
+};
+use crate::protocol::{
+    EventName, EventReport, OperationReport, Outcome, Report, ReportBody, ReportId, Seq,
+    StoreEpoch, VerdictStatus,
+};
+
+impl Engine {
+    pub(super) fn complete(
+        &mut self,
+        id: OperationId,
+        result: OperationResult,
+        out: &mut Output<'_>,
+    ) {
+        let result = serde_json::to_value(result.bounded()).unwrap_or(Value::Null);
+        self.conclude(id, Outcome::completed(result), out);
+    }
+
+    pub(super) fn fail(&mut self, id: OperationId, failure: Failure, out: &mut Output<'_>) {
+        self.conclude(id, Outcome::failed(failure), out);
+    }
+
+    /// The one verdict of an operation.
+    fn conclude(&mut self, id: OperationId, outcome: Outcome, out: &mut Output<'_>) {
+        let Some(mut record) = self.operations.remove(&id) else { return };
+        self.live.remove(&id);
+        let (attempt, started_at, duration_ms) = match record.state {
+            OperationState::Running { attempt, started_at, since, boot_id, .. } => {
+                let duration = if boot_id == self.identity.boot_id {
+                    out.moment.monotonic.ms_since(since)
+                } else {
+                    out.moment.wall.ms_since(started_at)
+                };
+                (attempt, Some(started_at), duration)
+            }
+            OperationState::Queued { attempts } => (attempts, None, 0),
+            OperationState::Finished { .. } => return,
+        };
+        log_verdict(&record.operation, id, &outcome, duration_ms);
+        let body = ReportBody::Operation(Box::new(OperationReport {
+            id,
+            operation: record.operation.clone(),
+            outcome,
+            started_at,
+            finished_at: out.moment.wall,
+            duration_ms,
+            attempt,
+            boot_id: self.identity.boot_id,
+            clock_trusted: out.moment.wall_trusted,
+            origin: record.origin,
+        }));
+        let seq = self.enqueue(body, true, out);
+        // From now on only the id matters: the verdict is in the report.
+        record.parameters = Map::new();
+        record.created_by = String::new();
+        record.state = OperationState::Finished { seq };
+        self.remember(id, Finished { seq, not_after: record.not_after });
+        out.write(Write::PutOperation(Box::new(record)));
+    }
+
+    pub(super) fn remember(&mut self, id: OperationId, finished: Finished) {
+        self.finished.insert(id, finished);
+        let earliest = self.prune_at.map_or(finished.not_after, |at| at.min(finished.not_after));
+        self.prune_at = Some(earliest);
+        self.newest_finished.push_back((id, finished.seq));
+        if self.newest_finished.len() > NEWEST_FINISHED_MAX {
+            self.newest_finished.pop_front();
+        }
+    }
+
+    /// Puts a report into the outbox and the store.
+    pub(super) fn enqueue(
+        &mut self,
+        body: ReportBody,
+        is_verdict: bool,
+        out: &mut Output<'_>,
+    ) -> Seq {
+        let report_id = ReportId(out.uuid());
+        let seq = self.outbox.push(report_id, is_verdict);
+        let store_epoch = self.meta.store_epoch;
+        out.write(Write::PutReport(Box::new(Report { seq, store_epoch, report_id, body })));
+        seq
+    }
+
+    /// Reports that something happened. Under pressure the oldest event gives way.
+    pub(super) fn report_event(
+        &mut self,
+        event: EventName,
+        data: impl IntoIterator<Item = (&'static str, Value)>,
+        out: &mut Output<'_>,
+    ) {
+        if self.outbox.len() >= UNACKED_MAX + UNACKED_EVENTS_MAX {
+            tracing::warn!(?event, "event not reported, the outbox is full");
+            return;
+        }
+        if let Some(dropped) = self.outbox.event_to_drop() {
+            let report = Report::dropped(dropped, self.meta.store_epoch);
+            out.write(Write::PutReport(Box::new(report)));
+        }
+        let data = data.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let body = ReportBody::Event(EventReport { event, at: out.moment.wall, data });
+        self.enqueue(body, false, out);
+    }
+
+    /// Everything up to this place is stored at the cloud.
+    pub(super) fn acked(&mut self, place: Seq, out: &Output<'_>) {
+        let acked = self.outbox.ack(place);
+        let Some(newest) = acked.newest else { return };
+        self.meta.acked_seq = newest.seq;
+        self.meta.acked_report_id = newest.report_id;
+        self.lazy.meta = true;
+        self.lazy.removals.extend(acked.events.into_iter().map(Write::RemoveReport));
+        self.session.reports_in_flight(self.outbox.in_flight(), true, out.moment);
+    }
+
+    /// Forgets verdicts that are acked and past their `not_after`.
+    pub(super) fn prune(&mut self, out: &Output<'_>) {
+        let Some(now) = self.cloud_now(out.moment) else { return };
+        if self.prune_at.is_none_or(|at| at >= now) {
+            return;
+        }
+        let acked = self.outbox.acked();
+        let forgotten: Vec<(OperationId, Seq)> = self
+            .finished
+            .iter()
+            .filter(|(_, finished)| finished.not_after < now && finished.seq <= acked)
+            .map(|(id, finished)| (*id, finished.seq))
+            .take(PRUNE_MAX)
+            .collect();
+        for (id, seq) in &forgotten {
+            self.finished.remove(id);
+            self.lazy.removals.push(Write::RemoveOperation(*id));
+            self.lazy.removals.push(Write::RemoveReport(*seq));
+        }
+        let earliest = self.finished.values().map(|finished| finished.not_after).min();
+        // What is not acked yet is looked at again in a while, not at every step.
+        self.prune_at = earliest.map(|at| if at < now { now.plus_ms(60_000) } else { at });
+    }
+
+    /// The memory turned out to be another's: a new sequence begins, and nothing is deleted.
+    pub(super) fn new_epoch(&mut self, reason: &'static str, out: &mut Output<'_>) {
+        let old = self.meta.store_epoch;
+        let last = self.outbox.last();
+        let oldest_kept = self.finished.values().map(|finished| finished.seq).min();
+        let oldest_kept = oldest_kept.unwrap_or(last).min(self.outbox.acked().next());
+        let base = Seq(oldest_kept.0.saturating_sub(1));
+        self.outbox.start_again_after(base);
+        self.meta = Meta {
+            store_epoch: StoreEpoch(out.uuid()),
+            serial_number: self.identity.serial_number.clone(),
+            epoch_base: base,
+            acked_seq: base,
+            acked_report_id: None,
+            boot_id: self.identity.boot_id,
+            clean_stop: false,
+        };
+        out.commit_meta = true;
+        tracing::warn!(%old, new = %self.meta.store_epoch, reason, "new store epoch");
+        let data = [("reason", Value::from(reason)), ("old_epoch", Value::from(old.to_string()))];
+        self.report_event(EventName::EpochChanged, data, out);
+    }
+}
+
+fn log_verdict(operation: &str, id: OperationId, outcome: &Outcome, duration_ms: u64) {
+    match (outcome.status, &outcome.error) {
+        (VerdictStatus::Completed, _) => {
+            tracing::info!(operation_id = %id, operation, duration_ms, "operation completed");
+        }
+        (VerdictStatus::Failed, error) => {
+            let code = error.as_ref().map_or("", |failure| failure.code.as_str());
+            let reason = error.as_ref().map_or("", |failure| failure.failure_reason.as_str());
+            tracing::info!(operation_id = %id, operation, code, reason, "operation failed");
+        }
+    }
+}

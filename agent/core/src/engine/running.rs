@@ -1,0 +1,326 @@
+//! Operations that run: starting, progress, deadline, end.
+
+use terminal_hal::{
+    ErrorCode, Failure, OperationId, OperationKind, OperationResult, Parameters, SideEffects,
+    text::bounded,
+};
+
+use super::{
+    CallOutcome, Effect, Engine, Monotonic, OperationRecord, OperationState, RestartCall,
+    StartOrder, Write,
+    kind::{self, Lane},
+    limits::{ATTEMPTS_MAX, OVERDUE_INTERVAL_MS, PROGRESS_INTERVAL_MS},
+    output::Output,
+    record_lane,
+};
+use crate::protocol::{AgentFrame, EventName, ProgressFrame, Started};
+
+/// What is going on with an operation; lost with the process.
+#[derive(Clone, Debug)]
+pub(super) enum Live {
+    /// Not now, said the hardware.
+    Deferred { until: Monotonic },
+    /// A call is running.
+    Executing { deadline: Monotonic, progress_at: Option<Monotonic> },
+    /// The hardware is asked what became of it.
+    Verifying { deadline: Monotonic, next_question: Option<Monotonic> },
+    /// A restart has been called for: nothing else starts.
+    Restarting { deadline: Monotonic },
+}
+
+/// A call that has outlived the deadline of its operation.
+#[derive(Clone, Debug)]
+pub(super) struct Overdue {
+    pub(super) id: OperationId,
+    pub(super) kind: OperationKind,
+    pub(super) attempt: u32,
+    pub(super) parameters: Parameters,
+    /// When to ask what became of it, or to drop it.
+    pub(super) look_at: Monotonic,
+}
+
+impl Engine {
+    /// Starts what may start, in the order of arrival, one per lane.
+    pub(super) fn start_ready(&mut self, out: &mut Output<'_>) {
+        for lane in Lane::ALL {
+            while !self.stopping && !self.is_restarting() && self.lane_is_free(lane) {
+                let Some(id) = self.next_in(lane, out) else { break };
+                self.start(id, out);
+            }
+        }
+    }
+
+    pub(super) fn is_restarting(&self) -> bool {
+        self.live.values().any(|live| matches!(live, Live::Restarting { .. }))
+    }
+
+    fn next_in(&self, lane: Lane, out: &Output<'_>) -> Option<OperationId> {
+        let now = out.moment.monotonic;
+        let time_is_known = self.cloud_now(out.moment).is_some();
+        self.operations
+            .values()
+            .filter(|record| matches!(record.state, OperationState::Queued { .. }))
+            .filter(|record| record_lane(record) == lane)
+            // After a boot without a clock nobody knows whether its time to live has run out.
+            .filter(|record| time_is_known || record.expiry.boot_id == self.identity.boot_id)
+            .filter(|record| match self.live.get(&record.id) {
+                Some(Live::Deferred { until }) => now >= *until,
+                _ => true,
+            })
+            .min_by_key(|record| record.arrival)
+            .map(|record| record.id)
+    }
+
+    /// Begins the next attempt of a waiting operation.
+    fn start(&mut self, id: OperationId, out: &mut Output<'_>) {
+        let Some(record) = self.operations.get(&id) else { return };
+        let OperationState::Queued { attempts } = record.state else { return };
+        let Some(kind) = OperationKind::from_name(&record.operation) else { return };
+        if self.overdue.iter().any(|call| kind::same_capability(call.kind, kind)) {
+            let reason = "an earlier call to this part of the terminal has not come back";
+            self.fail(id, Failure::new(ErrorCode::HalUnavailable, reason), out);
+        } else if record.verify_first {
+            self.verify_attempt(id, attempts + 1, None, out);
+        } else {
+            self.execute_attempt(id, attempts + 1, out);
+        }
+    }
+
+    /// Journals an attempt and runs it; after too many the operation fails.
+    pub(super) fn execute_attempt(&mut self, id: OperationId, attempt: u32, out: &mut Output<'_>) {
+        if self.journal_attempt(id, attempt, None, out) {
+            self.execute(id, out);
+        }
+    }
+
+    /// Writes that an attempt begins. False when it may not, and the operation has failed.
+    pub(super) fn journal_attempt(
+        &mut self,
+        id: OperationId,
+        attempt: u32,
+        restart: Option<RestartCall>,
+        out: &mut Output<'_>,
+    ) -> bool {
+        let Some(record) = self.operations.get_mut(&id) else { return false };
+        if attempt > ATTEMPTS_MAX {
+            let kind = OperationKind::from_name(&record.operation);
+            let side_effects = kind.map_or(SideEffects::Unknown, kind::side_effects_if_cut_off);
+            let reason = format!("cut off {ATTEMPTS_MAX} times");
+            let failure = Failure::new(ErrorCode::Interrupted, reason);
+            self.fail(id, failure.with_side_effects(side_effects), out);
+            return false;
+        }
+        let first_start = match record.state {
+            OperationState::Running { started_at, .. } => started_at,
+            OperationState::Queued { .. } | OperationState::Finished { .. } => out.moment.wall,
+        };
+        record.state = OperationState::Running {
+            attempt,
+            started_at: first_start,
+            since: out.moment.monotonic,
+            boot_id: self.identity.boot_id,
+            restart,
+        };
+        out.write(Write::PutOperation(Box::new(record.clone())));
+        out.send(AgentFrame::Started(Started { id, attempt }));
+        tracing::info!(operation_id = %id, operation = %record.operation, attempt, "operation started");
+        true
+    }
+
+    /// Orders the call of an attempt that is journalled.
+    pub(super) fn execute(&mut self, id: OperationId, out: &mut Output<'_>) {
+        let Some(record) = self.operations.get(&id) else { return };
+        match self.order(record) {
+            Ok(order) => {
+                let deadline = out.moment.monotonic.plus_ms(order.time_left_ms);
+                self.live.insert(id, Live::Executing { deadline, progress_at: None });
+                out.push(Effect::Start(Box::new(order)));
+            }
+            Err(failure) => self.fail(id, failure, out),
+        }
+    }
+
+    pub(super) fn order(&self, record: &OperationRecord) -> Result<StartOrder, Failure> {
+        let invalid = |reason: String| Failure::new(ErrorCode::InvalidParameters, reason);
+        let kind = OperationKind::from_name(&record.operation)
+            .ok_or_else(|| invalid(format!("unknown operation {:?}", record.operation)))?;
+        let parameters = Parameters::parse(kind, &record.parameters)
+            .map_err(|error| invalid(error.to_string()))?;
+        let (attempt, restart) = match &record.state {
+            OperationState::Running { attempt, restart, .. } => (*attempt, restart.clone()),
+            OperationState::Queued { .. } | OperationState::Finished { .. } => (0, None),
+        };
+        if let Parameters::Configure(parameters) = &parameters {
+            self.configuration.check_newer(parameters.revision)?;
+        }
+        Ok(StartOrder {
+            id: record.id,
+            attempt,
+            parameters,
+            policy: record.policy,
+            time_left_ms: u64::from(record.deadline_s) * 1000,
+            restart,
+        })
+    }
+
+    pub(super) fn on_progress(
+        &mut self,
+        id: OperationId,
+        phase: &str,
+        percent: Option<u8>,
+        out: &mut Output<'_>,
+    ) {
+        let now = out.moment.monotonic;
+        let Some(Live::Executing { progress_at, .. }) = self.live.get_mut(&id) else { return };
+        if progress_at.is_some_and(|at| now.ms_since(at) < PROGRESS_INTERVAL_MS) {
+            return;
+        }
+        *progress_at = Some(now);
+        if self.session.is_up() {
+            let phase = bounded(phase, 32);
+            out.send(AgentFrame::Progress(ProgressFrame { id, phase, percent }));
+        }
+    }
+
+    pub(super) fn on_finished(
+        &mut self,
+        id: OperationId,
+        attempt: u32,
+        outcome: &CallOutcome,
+        out: &mut Output<'_>,
+    ) {
+        if !self.is_current(id, attempt) {
+            self.on_late_outcome(id, attempt, outcome, out);
+            return;
+        }
+        match outcome {
+            CallOutcome::Completed(result) => self.on_completed(id, (**result).clone(), out),
+            CallOutcome::Failed(failure) => self.fail(id, failure.clone(), out),
+            CallOutcome::Deferred { retry_after_s } => {
+                self.defer(id, attempt, *retry_after_s, out);
+            }
+            CallOutcome::ReadyToRestart { instance } => {
+                self.call_restart(id, instance.clone(), out);
+            }
+        }
+    }
+
+    fn is_current(&self, id: OperationId, attempt: u32) -> bool {
+        let current = self.operations.get(&id).map(|record| &record.state);
+        matches!(current, Some(OperationState::Running { attempt: a, .. }) if *a == attempt)
+    }
+
+    fn on_completed(&mut self, id: OperationId, result: OperationResult, out: &mut Output<'_>) {
+        if let OperationResult::Configure(result) = &result {
+            if let Some(record) = self.operations.get(&id) {
+                self.configuration.applied_by_operation(record, result.revision, out);
+            }
+        }
+        if matches!(result, OperationResult::Lock(_) | OperationResult::Unlock(_)) {
+            self.read_health(out);
+        }
+        self.complete(id, result, out);
+    }
+
+    /// Puts it back into its lane, which is free meanwhile.
+    fn defer(&mut self, id: OperationId, attempt: u32, retry_after_s: u32, out: &mut Output<'_>) {
+        let Some(record) = self.operations.get_mut(&id) else { return };
+        if record.cancel_requested {
+            self.fail(id, Failure::new(ErrorCode::Canceled, "withdrawn before it started"), out);
+            return;
+        }
+        // An attempt that the hardware put off was not cut off.
+        record.state = OperationState::Queued { attempts: attempt.saturating_sub(1) };
+        let wait_ms = u64::from(retry_after_s.max(1)) * 1000;
+        let until = out.moment.monotonic.plus_ms(wait_ms);
+        self.live.insert(id, Live::Deferred { until });
+        out.write(Write::PutOperation(Box::new(record.clone())));
+        tracing::info!(operation_id = %id, retry_after_s, "operation put off");
+    }
+
+    /// What has run too long, or has to be asked about again.
+    pub(super) fn check_deadlines(&mut self, out: &mut Output<'_>) {
+        let now = out.moment.monotonic;
+        let due: Vec<OperationId> = self
+            .live
+            .iter()
+            .filter(|(_, live)| live.next_look().is_some_and(|at| now >= at))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in due {
+            match self.live.get(&id) {
+                Some(Live::Executing { .. } | Live::Restarting { .. }) => {
+                    self.deadline_exceeded(id, out);
+                }
+                Some(Live::Verifying { deadline, .. }) if now >= *deadline => {
+                    self.outcome_unknown(id, "the terminal did not tell what became of it", out);
+                }
+                Some(Live::Verifying { .. }) => self.ask(id, out),
+                // From now on it waits like any other.
+                Some(Live::Deferred { .. }) => drop(self.live.remove(&id)),
+                None => {}
+            }
+        }
+        self.look_after_overdue(out);
+    }
+
+    fn deadline_exceeded(&mut self, id: OperationId, out: &mut Output<'_>) {
+        let Some(record) = self.operations.get(&id) else { return };
+        let Ok(order) = self.order(record) else { return };
+        let kind = order.parameters.kind();
+        tracing::warn!(operation_id = %id, operation = %kind, "deadline exceeded");
+        self.overdue.push(Overdue {
+            id,
+            kind,
+            attempt: order.attempt,
+            parameters: order.parameters,
+            look_at: out.moment.monotonic.plus_ms(OVERDUE_INTERVAL_MS),
+        });
+        out.push(Effect::Cancel(id));
+        let reason = format!("ran longer than its deadline of {} s", record.deadline_s);
+        let failure = Failure::new(ErrorCode::DeadlineExceeded, reason);
+        self.fail(id, failure.with_side_effects(kind::side_effects_if_cut_off(kind)), out);
+    }
+
+    /// A call came back after its operation had got its verdict.
+    fn on_late_outcome(
+        &mut self,
+        id: OperationId,
+        attempt: u32,
+        outcome: &CallOutcome,
+        out: &mut Output<'_>,
+    ) {
+        let before = self.overdue.len();
+        self.overdue.retain(|call| call.id != id || call.attempt != attempt);
+        if self.overdue.len() == before {
+            return;
+        }
+        let mut data = vec![("id", serde_json::Value::from(id.to_string()))];
+        match outcome {
+            CallOutcome::Completed(result) => {
+                let result = serde_json::to_value((**result).clone().bounded());
+                data.push(("status", "COMPLETED".into()));
+                data.push(("result", result.unwrap_or_default()));
+            }
+            CallOutcome::Failed(failure) => {
+                data.push(("status", "FAILED".into()));
+                data.push(("error", serde_json::to_value(failure).unwrap_or_default()));
+            }
+            CallOutcome::Deferred { .. } | CallOutcome::ReadyToRestart { .. } => return,
+        }
+        self.report_event(EventName::LateOutcome, data, out);
+    }
+}
+
+impl Live {
+    /// When time alone changes something.
+    pub(super) fn next_look(&self) -> Option<Monotonic> {
+        match self {
+            Self::Deferred { until } => Some(*until),
+            Self::Executing { deadline, .. } | Self::Restarting { deadline } => Some(*deadline),
+            Self::Verifying { deadline, next_question } => {
+                Some(next_question.map_or(*deadline, |at| at.min(*deadline)))
+            }
+        }
+    }
+}

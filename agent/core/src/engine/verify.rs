@@ -1,0 +1,154 @@
+//! Asking the hardware what became of an operation, instead of running it blind.
+
+use terminal_hal::{ErrorCode, Failure, OperationId, SideEffects};
+
+use super::{
+    Effect, Engine, RestartCall, StartOrder, Verification,
+    limits::{OVERDUE_INTERVAL_MS, VERIFY_INTERVAL_MS, VERIFY_MS_MIN},
+    output::Output,
+    running::Live,
+};
+use crate::protocol::{EventName, Policy};
+
+impl Engine {
+    /// Journals an attempt that begins with a question. It holds the lane: the answer may take as
+    /// long as a payment application needs to come up.
+    pub(super) fn verify_attempt(
+        &mut self,
+        id: OperationId,
+        attempt: u32,
+        restart: Option<RestartCall>,
+        out: &mut Output<'_>,
+    ) {
+        if !self.journal_attempt(id, attempt, restart, out) {
+            return;
+        }
+        let Some(record) = self.operations.get(&id) else { return };
+        let time_ms = (u64::from(record.deadline_s) * 1000).max(VERIFY_MS_MIN);
+        let deadline = out.moment.monotonic.plus_ms(time_ms);
+        self.live.insert(id, Live::Verifying { deadline, next_question: None });
+        self.ask(id, out);
+    }
+
+    /// Asks (again).
+    pub(super) fn ask(&mut self, id: OperationId, out: &mut Output<'_>) {
+        let order = self.operations.get(&id).map(|record| self.order(record));
+        match order {
+            Some(Ok(order)) => {
+                if let Some(Live::Verifying { next_question, .. }) = self.live.get_mut(&id) {
+                    *next_question = None;
+                }
+                out.push(Effect::Verify(Box::new(order)));
+            }
+            Some(Err(failure)) => self.fail(id, failure, out),
+            None => {}
+        }
+    }
+
+    pub(super) fn on_verified(
+        &mut self,
+        id: OperationId,
+        attempt: u32,
+        answer: &Verification,
+        out: &mut Output<'_>,
+    ) {
+        if !matches!(self.live.get(&id), Some(Live::Verifying { .. })) {
+            self.on_overdue_verified(id, attempt, answer, out);
+            return;
+        }
+        tracing::info!(operation_id = %id, ?answer, "the terminal says what became of it");
+        match answer {
+            Verification::NotStarted => self.run_after_all(id, out),
+            Verification::Running | Verification::Unavailable => {
+                if let Some(Live::Verifying { next_question, .. }) = self.live.get_mut(&id) {
+                    *next_question = Some(out.moment.monotonic.plus_ms(VERIFY_INTERVAL_MS));
+                }
+            }
+            Verification::Completed(result) => self.complete(id, (**result).clone(), out),
+            Verification::Failed(failure) => self.fail(id, failure.clone(), out),
+            Verification::RestartRequired => self.call_restart(id, None, out),
+            Verification::Unknown => {
+                self.outcome_unknown(id, "the terminal cannot tell what became of it", out);
+            }
+        }
+    }
+
+    /// Nothing had happened: it runs now, in the attempt that is journalled, if it still may.
+    fn run_after_all(&mut self, id: OperationId, out: &mut Output<'_>) {
+        let Some(record) = self.operations.get(&id) else { return };
+        let cloud_now = self.cloud_now(out.moment);
+        if record.cancel_requested {
+            let reason = "withdrawn; nothing had happened";
+            self.fail(id, Failure::new(ErrorCode::Canceled, reason), out);
+        } else if self.is_expired(record, cloud_now, out) {
+            let reason = "its time to live ran out; nothing had happened";
+            self.fail(id, Failure::new(ErrorCode::Expired, reason), out);
+        } else {
+            self.execute(id, out);
+        }
+    }
+
+    pub(super) fn outcome_unknown(&mut self, id: OperationId, reason: &str, out: &mut Output<'_>) {
+        let failure = Failure::new(ErrorCode::OutcomeUnknown, reason);
+        self.fail(id, failure.with_side_effects(SideEffects::Unknown), out);
+    }
+
+    /// Asks about calls that have outlived their deadline; drops those that cannot be asked about.
+    pub(super) fn look_after_overdue(&mut self, out: &mut Output<'_>) {
+        let now = out.moment.monotonic;
+        let (due, rest): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.overdue).into_iter().partition(|call| now >= call.look_at);
+        self.overdue = rest;
+        for mut call in due {
+            if super::kind::recovery(call.kind) == super::kind::Recovery::Verify {
+                call.look_at = now.plus_ms(OVERDUE_INTERVAL_MS);
+                out.push(Effect::Verify(Box::new(StartOrder {
+                    id: call.id,
+                    attempt: call.attempt,
+                    parameters: call.parameters.clone(),
+                    policy: Policy::default(),
+                    time_left_ms: OVERDUE_INTERVAL_MS,
+                    restart: None,
+                })));
+                self.overdue.push(call);
+            } else {
+                tracing::warn!(operation_id = %call.id, "call abandoned");
+                out.push(Effect::Abandon(call.id));
+            }
+        }
+    }
+
+    fn on_overdue_verified(
+        &mut self,
+        id: OperationId,
+        attempt: u32,
+        answer: &Verification,
+        out: &mut Output<'_>,
+    ) {
+        let ended = match answer {
+            Verification::Running | Verification::Unavailable => return,
+            Verification::NotStarted | Verification::Unknown | Verification::RestartRequired => {
+                None
+            }
+            Verification::Completed(result) => {
+                let result = serde_json::to_value((**result).clone().bounded());
+                Some(("COMPLETED", ("result", result.unwrap_or_default())))
+            }
+            Verification::Failed(failure) => {
+                let error = serde_json::to_value(failure);
+                Some(("FAILED", ("error", error.unwrap_or_default())))
+            }
+        };
+        let before = self.overdue.len();
+        self.overdue.retain(|call| call.id != id || call.attempt != attempt);
+        if self.overdue.len() == before {
+            return;
+        }
+        out.push(Effect::Abandon(id));
+        if let Some((status, detail)) = ended {
+            let id = serde_json::Value::from(id.to_string());
+            let data = [("id", id), ("status", status.into()), detail];
+            self.report_event(EventName::LateOutcome, data, out);
+        }
+    }
+}

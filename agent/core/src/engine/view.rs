@@ -1,0 +1,115 @@
+//! The engine's state for people: what `terminal-agent status` shows.
+
+use terminal_hal::{BootId, OperationId};
+
+use super::{Engine, LinkView, Moment, Monotonic, OperationState};
+use crate::protocol::{Seq, StatusFrame, StoreEpoch};
+
+/// The engine's state at one moment.
+#[derive(Clone, Debug)]
+pub struct EngineView {
+    /// The link.
+    pub link: LinkView,
+    /// The same as the cloud gets.
+    pub status: StatusFrame,
+    /// Identity of the store.
+    pub store_epoch: StoreEpoch,
+    /// Of this boot.
+    pub boot_id: BootId,
+    /// Milliseconds by which the cloud's clock is ahead of the wall clock, once it is known.
+    pub cloud_offset_ms: Option<i64>,
+    /// Without a verdict, in order of arrival.
+    pub operations: Vec<OperationView>,
+    /// Newest verdicts, oldest first.
+    pub finished: Vec<FinishedView>,
+}
+
+/// An operation without a verdict.
+#[derive(Clone, Debug)]
+pub struct OperationView {
+    /// Which.
+    pub id: OperationId,
+    /// Name of the kind.
+    pub operation: String,
+    /// `queued`, `running`, `verifying` or `restarting`.
+    pub state: &'static str,
+    /// 0 while it has not begun.
+    pub attempt: u32,
+    /// Who asked.
+    pub created_by: String,
+}
+
+/// Where the report of a verdict is.
+#[derive(Clone, Copy, Debug)]
+pub struct FinishedView {
+    /// Which.
+    pub id: OperationId,
+    /// Place of the report in the store.
+    pub place: Seq,
+    /// Whether the cloud has it.
+    pub acked: bool,
+}
+
+impl Engine {
+    /// The state for people.
+    pub fn view(&self, moment: &Moment) -> EngineView {
+        let mut records: Vec<_> = self.operations.values().collect();
+        records.sort_by_key(|record| record.arrival);
+        let operations = records.into_iter().map(|record| {
+            let (state, attempt) = match record.state {
+                OperationState::Queued { attempts } => ("queued", attempts),
+                OperationState::Running { attempt, .. } => (self.live_name(record.id), attempt),
+                OperationState::Finished { .. } => ("finished", 0),
+            };
+            OperationView {
+                id: record.id,
+                operation: record.operation.clone(),
+                state,
+                attempt,
+                created_by: record.created_by.clone(),
+            }
+        });
+        let acked = self.outbox.acked();
+        let finished = self.newest_finished.iter().map(|(id, place)| FinishedView {
+            id: *id,
+            place: *place,
+            acked: *place <= acked,
+        });
+        EngineView {
+            link: self.session.view(moment.monotonic),
+            status: self.status(moment),
+            store_epoch: self.meta.store_epoch,
+            boot_id: self.identity.boot_id,
+            cloud_offset_ms: self.cloud_offset_ms(moment),
+            operations: operations.collect(),
+            finished: finished.collect(),
+        }
+    }
+
+    fn cloud_offset_ms(&self, moment: &Moment) -> Option<i64> {
+        self.cloud_clock?;
+        let cloud = i64::try_from(self.cloud_now(moment)?.unix_ms()).ok()?;
+        Some(cloud - i64::try_from(moment.wall.unix_ms()).ok()?)
+    }
+
+    fn live_name(&self, id: OperationId) -> &'static str {
+        match self.live.get(&id) {
+            Some(super::running::Live::Verifying { .. }) => "verifying",
+            Some(super::running::Live::Restarting { .. }) => "restarting",
+            _ => "running",
+        }
+    }
+
+    /// The next moment at which an operation needs a look.
+    pub(super) fn operations_deadline(&self) -> impl Iterator<Item = Monotonic> {
+        let expiries = self
+            .operations
+            .values()
+            .filter(|record| matches!(record.state, OperationState::Queued { .. }))
+            .filter(|record| record.expiry.boot_id == self.identity.boot_id)
+            .map(|record| record.expiry.monotonic);
+        let live = self.live.values().filter_map(super::running::Live::next_look);
+        let overdue = self.overdue.iter().map(|call| call.look_at);
+        expiries.chain(live).chain(overdue)
+    }
+}
