@@ -1,5 +1,9 @@
 //! The daemon: store, link, shell and command line around the engine of `terminal-core`.
 
+pub mod cli;
+pub mod config;
 pub mod link;
+pub mod shell;
 pub mod store;
+mod sys;
 pub mod uploads;

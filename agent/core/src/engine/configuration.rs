@@ -1,38 +1,53 @@
 //! The configuration: save what is wanted, apply it, save that it is in force.
 
-use terminal_hal::{ErrorCode, Failure, operation::SettingProblem};
+use terminal_hal::{
+    ErrorCode, Failure, OperationKind, operation::SettingProblem, text::bounded,
+};
 
 use super::{
     Configuration, ConfigurationOutcome, ConfigurationRecord, Effect, Engine, Monotonic,
     OperationRecord, Write,
+    kind::Lane,
     limits::{CONFIGURE_MS_MAX, CONFIGURE_RETRY_MS},
     output::Output,
 };
-use crate::protocol::{ConfigurationFrame, ConfigurationReport, ConfigurationStatus, ReportBody};
+use crate::protocol::{
+    ConfigurationFrame, ConfigurationReport, ConfigurationStatus, ReportBody, error_code,
+};
 
 /// Most problems that a report lists, so that it fits into a frame.
 const PROBLEMS_MAX: usize = 32;
 
 #[derive(Debug)]
 pub(super) struct ConfigurationState {
-    record: ConfigurationRecord,
+    pub(super) record: ConfigurationRecord,
     call: Call,
+    /// The payment application may have forgotten what is in force.
+    stale: bool,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 enum Call {
     /// Nothing to do.
     Settled,
     /// Something to apply, from this moment on.
     Due(Monotonic),
     /// Being applied.
-    Running { revision: u64, deadline: Monotonic },
+    Running { configuration: Configuration, deadline: Monotonic, was_stale: bool },
 }
 
 impl ConfigurationState {
     pub(super) fn restore(record: Option<ConfigurationRecord>) -> Self {
         let record = record.unwrap_or(ConfigurationRecord { desired: None, applied: None });
-        Self { record, call: Call::Settled }
+        Self { record, call: Call::Settled, stale: false }
+    }
+
+    /// Forgets everything: it was meant for another device.
+    pub(super) fn forget(&mut self, out: &mut Output<'_>) {
+        if self.newest().is_some() {
+            self.record = ConfigurationRecord { desired: None, applied: None };
+            out.write(Write::PutConfiguration(Box::new(self.record.clone())));
+        }
     }
 
     pub(super) fn applied_revision(&self) -> u64 {
@@ -40,26 +55,59 @@ impl ConfigurationState {
     }
 
     /// A payment application that has (re)started may have forgotten its settings.
-    pub(super) fn reapply(&mut self) {
-        let something = self.record.desired.is_some() || self.record.applied.is_some();
-        if something && !matches!(self.call, Call::Running { .. }) {
-            self.call = Call::Due(Monotonic(0));
+    pub(super) fn reapply(&mut self, now: Monotonic) {
+        self.stale = self.record.applied.is_some();
+        self.look(now);
+    }
+
+    /// Something may have to be applied, from `at` on.
+    fn look(&mut self, at: Monotonic) {
+        if !self.is_running() {
+            let wanted = self.record.desired.is_some() || self.stale;
+            self.call = if wanted { Call::Due(at) } else { Call::Settled };
         }
     }
 
+    pub(super) const fn is_running(&self) -> bool {
+        matches!(self.call, Call::Running { .. })
+    }
+
+    /// When a call is to begin, or to have ended.
     pub(super) fn deadline(&self) -> Option<Monotonic> {
-        match self.call {
+        match &self.call {
             Call::Settled => None,
-            Call::Due(at) => Some(at),
-            Call::Running { deadline, .. } => Some(deadline),
+            Call::Due(at) => Some(*at),
+            Call::Running { deadline, .. } => Some(*deadline),
         }
+    }
+
+    /// The newest revision that is known.
+    fn newest(&self) -> Option<&Configuration> {
+        self.record.desired.as_ref().or(self.record.applied.as_ref())
+    }
+
+    /// A call that has not answered in time is made again later.
+    pub(super) fn check_deadline(&mut self, now: Monotonic) {
+        match &self.call {
+            Call::Running { configuration, deadline, was_stale } if now >= *deadline => {
+                let revision = configuration.revision;
+                tracing::warn!(revision, "the configuration was not applied in time");
+                self.put_off(*was_stale, now);
+            }
+            Call::Running { .. } | Call::Due(_) | Call::Settled => {}
+        }
+    }
+
+    fn put_off(&mut self, was_stale: bool, now: Monotonic) {
+        self.stale |= was_stale;
+        self.call = Call::Settled;
+        self.look(now.plus_ms(CONFIGURE_RETRY_MS));
     }
 
     pub(super) fn check_newer(&self, revision: u64) -> Result<(), Failure> {
-        let newest = self.record.desired.as_ref().or(self.record.applied.as_ref());
-        match newest {
+        match self.newest() {
             Some(newest) if revision < newest.revision => {
-                let reason = format!("revision {} is in force already", newest.revision);
+                let reason = format!("revision {} is newer", newest.revision);
                 Err(Failure::new(ErrorCode::RevisionStale, reason))
             }
             _ => Ok(()),
@@ -85,41 +133,45 @@ impl ConfigurationState {
 
 impl Engine {
     pub(super) fn on_configuration(&mut self, frame: ConfigurationFrame, out: &mut Output<'_>) {
-        let state = &mut self.configuration;
-        let newest = state.record.desired.as_ref().or(state.record.applied.as_ref());
-        if newest.is_some_and(|newest| frame.revision <= newest.revision) || frame.revision == 0 {
+        let newest = self.configuration.newest().map_or(0, |newest| newest.revision);
+        if frame.revision <= newest {
             return;
+        }
+        if self.storage_low {
+            let message = "storage is full, the configuration was not stored".to_owned();
+            let reference = Some(frame.revision.to_string());
+            return out.send_error(error_code::STORAGE_FULL, message, reference);
         }
         tracing::info!(revision = frame.revision, "configuration received");
-        let desired = Configuration { revision: frame.revision, config: frame.config };
-        state.record.desired = Some(desired);
+        let state = &mut self.configuration;
+        state.record.desired =
+            Some(Configuration { revision: frame.revision, config: frame.config });
         out.write(Write::PutConfiguration(Box::new(state.record.clone())));
-        if !matches!(state.call, Call::Running { .. }) {
-            state.call = Call::Due(out.moment.monotonic);
-        }
+        state.look(out.moment.monotonic);
     }
 
-    /// Applies what is due, one at a time, never in front of a restart.
+    /// Whether applying has to wait for something that is not a moment: a restart, or an
+    /// operation that configures.
+    pub(super) fn configuration_is_held(&self) -> bool {
+        let overdue = self.overdue.iter().any(|call| call.kind == OperationKind::Configure);
+        self.is_restarting() || overdue || !self.lane_is_free(Lane::Configuration)
+    }
+
+    /// Applies what is due.
     pub(super) fn start_configuration(&mut self, out: &mut Output<'_>) {
         let now = out.moment.monotonic;
-        if let Call::Running { revision, deadline } = self.configuration.call {
-            if now >= deadline {
-                tracing::warn!(revision, "the configuration was not applied in time");
-                self.configuration.call = Call::Due(now.plus_ms(CONFIGURE_RETRY_MS));
-            }
-            return;
-        }
         let due = matches!(self.configuration.call, Call::Due(at) if now >= at);
-        if !due || self.is_restarting() {
+        if !due || self.configuration_is_held() {
             return;
         }
-        let record = &self.configuration.record;
-        let Some(next) = record.desired.as_ref().or(record.applied.as_ref()).cloned() else {
-            self.configuration.call = Call::Settled;
+        let state = &mut self.configuration;
+        let Some(next) = state.newest().cloned() else {
+            state.call = Call::Settled;
             return;
         };
         let deadline = now.plus_ms(CONFIGURE_MS_MAX);
-        self.configuration.call = Call::Running { revision: next.revision, deadline };
+        let was_stale = std::mem::take(&mut state.stale);
+        state.call = Call::Running { configuration: next.clone(), deadline, was_stale };
         out.push(Effect::Configure(next));
     }
 
@@ -129,52 +181,101 @@ impl Engine {
         outcome: &ConfigurationOutcome,
         out: &mut Output<'_>,
     ) {
-        if !matches!(self.configuration.call, Call::Running { revision: r, .. } if r == revision) {
-            return;
-        }
         let now = out.moment.monotonic;
+        let call = std::mem::replace(&mut self.configuration.call, Call::Settled);
+        let (configuration, was_stale) = match call {
+            Call::Running { configuration, was_stale, .. }
+                if configuration.revision == revision =>
+            {
+                (configuration, was_stale)
+            }
+            other @ (Call::Settled | Call::Due(_) | Call::Running { .. }) => {
+                self.configuration.call = other;
+                return;
+            }
+        };
         match outcome {
             ConfigurationOutcome::Unavailable(failure) => {
                 tracing::warn!(revision, code = failure.code.as_str(), "configuration put off");
-                self.configuration.call = Call::Due(now.plus_ms(CONFIGURE_RETRY_MS));
-                return;
+                return self.configuration.put_off(was_stale, now);
             }
             ConfigurationOutcome::Applied { sha256 } => {
-                self.configuration_settled(revision, Ok(sha256.clone()), out);
+                self.configuration_applied(configuration, sha256, out);
             }
             ConfigurationOutcome::Rejected(problems) => {
-                self.configuration_settled(revision, Err(problems.clone()), out);
+                if self.configuration_rejected(revision, problems, out) {
+                    // The one before is still to be applied again.
+                    self.configuration.stale |= was_stale;
+                }
             }
         }
         // A newer revision may have come meanwhile.
-        let more = self.configuration.record.desired.is_some();
-        self.configuration.call = if more { Call::Due(now) } else { Call::Settled };
+        self.configuration.look(now);
     }
 
-    fn configuration_settled(
+    fn configuration_applied(
         &mut self,
-        revision: u64,
-        outcome: Result<String, Vec<SettingProblem>>,
+        configuration: Configuration,
+        sha256: &str,
         out: &mut Output<'_>,
     ) {
+        let revision = configuration.revision;
         let record = &mut self.configuration.record;
-        let Some(desired) = record.desired.take_if(|desired| desired.revision == revision) else {
-            // Applied again after a restart of the payment application: nothing new.
+        if record.applied.as_ref().is_some_and(|applied| applied.revision == revision) {
             return;
-        };
-        let (status, errors, sha256) = match outcome {
-            Ok(sha256) => {
-                record.applied = Some(desired);
-                (ConfigurationStatus::Applied, Vec::new(), Some(sha256))
-            }
-            Err(mut problems) => {
-                problems.truncate(PROBLEMS_MAX);
-                (ConfigurationStatus::Rejected, problems, None)
-            }
-        };
-        tracing::info!(revision, ?status, problems = errors.len(), "configuration settled");
-        out.write(Write::PutConfiguration(Box::new(record.clone())));
-        let body = ConfigurationReport { revision, status, errors, sha256 };
-        self.enqueue(ReportBody::Configuration(body), true, out);
+        }
+        record.applied = Some(configuration);
+        record.desired.take_if(|desired| desired.revision == revision);
+        self.configuration_settled(
+            ConfigurationReport {
+                revision,
+                status: ConfigurationStatus::Applied,
+                errors: Vec::new(),
+                sha256: Some(bounded(sha256, 64)),
+            },
+            out,
+        );
+    }
+
+    /// False when it was one that had been applied before.
+    fn configuration_rejected(
+        &mut self,
+        revision: u64,
+        problems: &[SettingProblem],
+        out: &mut Output<'_>,
+    ) -> bool {
+        let record = &mut self.configuration.record;
+        if record.applied.as_ref().is_some_and(|applied| applied.revision == revision) {
+            tracing::warn!(revision, "a configuration that was in force is refused");
+            return false;
+        }
+        record.desired.take_if(|desired| desired.revision == revision);
+        self.configuration_settled(
+            ConfigurationReport {
+                revision,
+                status: ConfigurationStatus::Rejected,
+                errors: problems.iter().take(PROBLEMS_MAX).map(bounded_problem).collect(),
+                sha256: None,
+            },
+            out,
+        );
+        true
+    }
+
+    fn configuration_settled(&mut self, report: ConfigurationReport, out: &mut Output<'_>) {
+        let (revision, status) = (report.revision, report.status);
+        tracing::info!(revision, ?status, problems = report.errors.len(), "configuration settled");
+        let record = self.configuration.record.clone();
+        out.write(Write::PutConfiguration(Box::new(record)));
+        self.report_news(ReportBody::Configuration(report), out);
+    }
+}
+
+/// Cut so that [`PROBLEMS_MAX`] of them fit into a frame.
+fn bounded_problem(problem: &SettingProblem) -> SettingProblem {
+    SettingProblem {
+        path: bounded(&problem.path, 64),
+        code: bounded(&problem.code, 32),
+        message: bounded(&problem.message, 160),
     }
 }

@@ -3,7 +3,7 @@
 use terminal_hal::{OperationId, Parameters, operation::RebootParameters};
 
 use super::{Configuration, RestartCall, Write};
-use crate::protocol::{AgentFrame, ErrorFrame, LogAck, Policy, Seq, StoreEpoch};
+use crate::protocol::{AgentFrame, LogAck, Policy, Seq, StoreEpoch};
 
 /// Something to do. Each effect is complete before the next begins; an `Append` is complete when
 /// it is on the medium. Every step has at most one `Append`, and it comes first.
@@ -43,8 +43,13 @@ pub enum Effect {
     ReadHealth,
     /// Log data has been stored at the cloud.
     UploadAcked(LogAck),
-    /// The cloud has complained about something; an upload may be meant.
-    UploadRefused(ErrorFrame),
+    /// The cloud has answered something about this operation, perhaps its upload, with an error.
+    UploadRefused {
+        /// Operation.
+        id: OperationId,
+        /// Code of the `error` frame.
+        code: String,
+    },
     /// The link may carry log data until it ends.
     AllowUploads,
     /// Stop the process; everything is on the medium.

@@ -2,6 +2,8 @@
 
 use std::ops::RangeInclusive;
 
+use terminal_hal::OperationId;
+
 use super::{
     CloudClock, Effect, Engine, OperationState,
     limits::{HEARTBEAT_S, UNACKED_MAX, UNFINISHED_MAX},
@@ -15,12 +17,17 @@ use crate::protocol::{
 
 impl Engine {
     pub(super) fn on_link_opened(&mut self, out: &mut Output<'_>) {
-        self.session.opened(out.moment);
-        let hello = self.hello(out);
-        out.send(AgentFrame::Hello(Box::new(hello)));
+        if self.session.opened(&mut out.effects, out.moment) {
+            let hello = self.hello(out);
+            out.send(AgentFrame::Hello(Box::new(hello)));
+        }
     }
 
     pub(super) fn on_frame(&mut self, bytes: &[u8], out: &mut Output<'_>) {
+        if !self.session.is_open() {
+            // Was on the way when the link ended.
+            return;
+        }
         self.session.heard(out.moment);
         match decode_cloud_frame(bytes) {
             Ok(frame) if self.session.is_up() => self.on_welcomed_frame(frame, out),
@@ -60,7 +67,10 @@ impl Engine {
                     reference = error.reference,
                     "error from the cloud"
                 );
-                out.push(Effect::UploadRefused(error));
+                let id = error.reference.as_deref().and_then(|id| id.parse().ok());
+                if let Some(id) = id.map(OperationId) {
+                    out.push(Effect::UploadRefused { id, code: error.code });
+                }
             }
             CloudFrame::Welcome(_) => {
                 let message = "welcome comes once per link".to_owned();
@@ -128,7 +138,7 @@ impl Engine {
     }
 
     fn on_ack(&mut self, ack: Ack, out: &mut Output<'_>) {
-        if ack.store_epoch != self.meta.store_epoch || self.place(ack.seq) > self.outbox.last() {
+        if ack.store_epoch != self.meta.store_epoch || self.place(ack.seq) > self.outbox.sent() {
             let message = "another store epoch, or more than was sent".to_owned();
             out.send_error(error_code::INVALID_ACK, message, Some(ack.seq.to_string()));
             return;

@@ -13,7 +13,7 @@ use super::{
         PARAMETERS_BYTES_MAX, QUEUED_MAX, REMEMBERED_MAX, UNACKED_MAX, UNFINISHED_MAX, WAIT_S_MAX,
     },
     output::Output,
-    record_lane,
+    record_lane, running,
 };
 use crate::protocol::{
     Accepted, AgentFrame, IfBusy, OperationFrame, Origin, Seq, encode, error_code,
@@ -161,6 +161,10 @@ impl Engine {
             let failure = Failure::new(ErrorCode::Expired, reason);
             return Err(failure.with_side_effects(SideEffects::Unknown));
         }
+        if frame.not_after > record.not_after {
+            let reason = format!("not_after: got {}, want at most 30 days ahead", frame.not_after);
+            return Err(Failure::new(ErrorCode::InvalidParameters, reason));
+        }
         let kind = self.runnable_kind(&record.operation)?;
         Parameters::parse(kind, &record.parameters)
             .map_err(|invalid| Failure::new(ErrorCode::InvalidParameters, invalid.to_string()))?;
@@ -176,7 +180,7 @@ impl Engine {
         self.room_in_lane(record)
     }
 
-    fn runnable_kind(&self, operation: &str) -> Result<OperationKind, Failure> {
+    pub(super) fn runnable_kind(&self, operation: &str) -> Result<OperationKind, Failure> {
         let kind = OperationKind::from_name(operation);
         let Some(kind) = kind.filter(|kind| self.settings.supported.contains(kind)) else {
             let reason = format!("this terminal cannot run {operation:?}");
@@ -193,7 +197,10 @@ impl Engine {
         let lane = record_lane(record);
         let in_lane = || self.operations.values().filter(|other| record_lane(other) == lane);
         if record.policy.if_busy == IfBusy::Reject {
-            if let Some(other) = in_lane().next() {
+            // One that waits for a maintenance window keeps nobody busy.
+            let deferred =
+                |id| matches!(self.live.get(id), Some(running::Live::Deferred { .. }));
+            if let Some(other) = in_lane().find(|other| !deferred(&other.id)) {
                 let reason = format!("{} is not finished yet", other.operation);
                 let failure = Failure::new(ErrorCode::BusyOperation, reason);
                 return Err(failure.with_retry_after_s(self.busy_for_s(other)));

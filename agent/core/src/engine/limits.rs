@@ -14,7 +14,7 @@ pub const UNACKED_EVENTS_MAX: usize = 256;
 /// Remembered verdicts: about 100 bytes of memory each.
 pub const REMEMBERED_MAX: usize = 32_768;
 /// Reports on the way at once: enough to fill a slow link, little enough to resend.
-pub const REPORTS_IN_FLIGHT_MAX: u64 = 128;
+pub const REPORTS_IN_FLIGHT_MAX: u64 = 64;
 /// Attempts of one operation, verification included; then it fails with `INTERRUPTED`.
 pub const ATTEMPTS_MAX: u32 = 3;
 /// Longest `operation` name that is kept and reported.
@@ -23,8 +23,8 @@ pub const OPERATION_NAME_CHARS_MAX: usize = 64;
 pub const CREATED_BY_CHARS_MAX: usize = 128;
 /// Longest `deadline_s`.
 pub const DEADLINE_S_MAX: u32 = 86_400;
-/// Longest time to `not_after`, in milliseconds: 30 days.
-pub const NOT_AFTER_MS_MAX: u64 = 30 * 24 * 3600 * 1000;
+/// Longest time to `not_after`, in milliseconds: 30 days, and an hour for clocks that differ.
+pub const NOT_AFTER_MS_MAX: u64 = (30 * 24 + 1) * 3600 * 1000;
 /// Longest `policy.wait_max_s`.
 pub const WAIT_S_MAX: u32 = 3600;
 /// Least time for asking the hardware what became of an operation: a payment application may

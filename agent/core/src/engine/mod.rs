@@ -186,8 +186,12 @@ impl Engine {
     /// Tells what has happened; appends what is to be done.
     pub fn step(&mut self, moment: &Moment, event: &Event, effects: &mut Vec<Effect>) {
         let mut out = Output::new(moment);
-        self.handle(event, &mut out);
-        self.settle(&mut out);
+        if self.stopping {
+            self.handle_late(event, &mut out);
+        } else {
+            self.handle(event, &mut out);
+            self.settle(&mut out);
+        }
         self.finish_step(out, effects);
     }
 
@@ -196,7 +200,9 @@ impl Engine {
         if self.stopping {
             return None;
         }
-        let configuration = self.configuration.deadline().filter(|_| !self.is_restarting());
+        // While it is held, an event will end that.
+        let is_due = self.configuration.is_running() || !self.configuration_is_held();
+        let configuration = self.configuration.deadline().filter(|_| is_due);
         let others = [self.session.deadline(), configuration];
         others.into_iter().flatten().chain(self.operations_deadline()).min()
     }
@@ -220,11 +226,21 @@ impl Engine {
                 self.on_verified(*id, *attempt, answer, out);
             }
             Event::Configured { revision, outcome } => self.on_configured(*revision, outcome, out),
-            Event::HalConnected => self.configuration.reapply(),
+            Event::HalConnected => self.configuration.reapply(out.moment.monotonic),
             Event::HealthObserved(health) => self.on_health(health, out),
             Event::StorageChanged { low } => self.on_storage(*low, out),
             Event::StopRequested => self.on_stop(out),
         }
+    }
+
+    /// After the stop only outcomes are journalled: nothing is sent or started any more.
+    fn handle_late(&mut self, event: &Event, out: &mut Output<'_>) {
+        if let Event::Finished { id, attempt, outcome } = event {
+            if matches!(outcome, CallOutcome::Completed(_) | CallOutcome::Failed(_)) {
+                self.on_finished(*id, *attempt, outcome, out);
+            }
+        }
+        out.effects.clear();
     }
 
     /// Does what has become due, whatever the event was.
@@ -234,6 +250,7 @@ impl Engine {
         }
         self.expire_queued(out);
         self.check_deadlines(out);
+        self.configuration.check_deadline(out.moment.monotonic);
         self.start_ready(out);
         self.start_configuration(out);
         if self.session.tick(out.moment, &mut out.effects) == Beat::Status {
@@ -258,8 +275,8 @@ impl Engine {
     /// Puts what must be durable in front of everything else.
     fn finish_step(&mut self, out: Output<'_>, effects: &mut Vec<Effect>) {
         let Output { writes, commit_meta, effects: then, .. } = out;
-        let overdue = self.lazy.removals.len() >= limits::LAZY_WRITES_MAX;
-        if !writes.is_empty() || commit_meta || overdue {
+        let is_too_lazy = self.lazy.removals.len() >= limits::LAZY_WRITES_MAX;
+        if !writes.is_empty() || commit_meta || is_too_lazy {
             let mut append = std::mem::take(&mut self.lazy.removals);
             append.extend(writes);
             if commit_meta || self.lazy.meta {
@@ -286,10 +303,15 @@ impl Engine {
         })
     }
 
-    fn on_stop(&mut self, out: &mut Output<'_>) {
-        if self.stopping {
-            return;
+    /// What the hardware does beside operations and must not be asked to do twice at a time.
+    fn lane_is_idle(&self, lane: Lane) -> bool {
+        match lane {
+            Lane::Main | Lane::Lock => true,
+            Lane::Configuration => !self.configuration.is_running(),
         }
+    }
+
+    fn on_stop(&mut self, out: &mut Output<'_>) {
         self.stopping = true;
         self.meta.clean_stop = true;
         out.commit_meta = true;

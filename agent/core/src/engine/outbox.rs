@@ -1,9 +1,10 @@
 //! Reports on their way to the cloud. Bodies stay in the store; the engine knows the places.
 //!
-//! Places are contiguous: everything above `acked` up to `last` waits for an ack. All numbers
-//! here are places; what goes over the wire is counted from the base of the epoch.
+//! Everything above `acked` up to `last` waits for an ack. A place may be empty (what it held was
+//! acked and forgotten before a new epoch began); memory grows with the reports, not the places.
+//! All numbers here are places; what goes over the wire is counted from the base of the epoch.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 
 use super::{
     Snapshot,
@@ -15,22 +16,21 @@ use crate::protocol::{ReportId, Seq};
 pub(super) struct Outbox {
     acked: Seq,
     sent: Seq,
-    waiting: VecDeque<Waiting>,
+    last: Seq,
+    waiting: BTreeMap<Seq, Waiting>,
     /// How many of them could give way.
     droppable: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Waiting {
-    pub(super) seq: Seq,
-    /// Unknown where the store holds nothing under that place any more.
-    pub(super) report_id: Option<ReportId>,
+struct Waiting {
+    report_id: ReportId,
     content: Content,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Content {
-    /// A verdict, or a place without content: never dropped, kept after the ack.
+    /// Never dropped, kept after the ack.
     Verdict,
     /// Forgotten after the ack; gives way under pressure.
     Event,
@@ -41,10 +41,9 @@ enum Content {
 impl Outbox {
     pub(super) fn restore(snapshot: &Snapshot) -> Self {
         let acked = snapshot.meta.as_ref().map_or(Seq(0), |meta| meta.acked_seq);
-        let mut outbox = Self { acked, sent: acked, ..Self::default() };
+        let mut outbox = Self { acked, sent: acked, last: acked, ..Self::default() };
         for report in snapshot.reports.iter().filter(|report| report.seq > acked) {
-            outbox.fill_up_to(report.seq);
-            outbox.push(report.report_id, report.is_verdict);
+            outbox.put(report.seq, report.report_id, report.is_verdict);
         }
         outbox
     }
@@ -53,10 +52,15 @@ impl Outbox {
         self.acked
     }
 
-    pub(super) fn last(&self) -> Seq {
-        self.waiting.back().map_or(self.acked, |waiting| waiting.seq)
+    pub(super) const fn sent(&self) -> Seq {
+        self.sent
     }
 
+    pub(super) const fn last(&self) -> Seq {
+        self.last
+    }
+
+    /// Reports that wait, empty places aside.
     pub(super) fn len(&self) -> usize {
         self.waiting.len()
     }
@@ -67,46 +71,57 @@ impl Outbox {
 
     /// The identity of a report that waits.
     pub(super) fn report_id(&self, seq: Seq) -> Option<ReportId> {
-        let index = seq.count_after(self.acked).checked_sub(1)?;
-        self.waiting.get(usize::try_from(index).ok()?)?.report_id
+        self.waiting.get(&seq).map(|waiting| waiting.report_id)
     }
 
     /// Takes the next place.
     pub(super) fn push(&mut self, report_id: ReportId, is_verdict: bool) -> Seq {
-        let seq = self.last().next();
-        let content = if is_verdict { Content::Verdict } else { Content::Event };
-        self.waiting.push_back(Waiting { seq, report_id: Some(report_id), content });
-        self.droppable += usize::from(!is_verdict);
+        let seq = self.last.next();
+        self.put(seq, report_id, is_verdict);
         seq
     }
 
-    /// The place of the oldest event, if it has to give way before another one is kept.
-    pub(super) fn event_to_drop(&mut self) -> Option<Seq> {
-        if self.droppable < UNACKED_EVENTS_MAX {
-            return None;
-        }
-        let oldest = self.waiting.iter_mut().find(|waiting| waiting.content == Content::Event)?;
-        oldest.content = Content::DroppedEvent;
-        oldest.report_id = None;
-        self.droppable -= 1;
-        Some(oldest.seq)
+    fn put(&mut self, seq: Seq, report_id: ReportId, is_verdict: bool) {
+        let content = if is_verdict { Content::Verdict } else { Content::Event };
+        self.waiting.insert(seq, Waiting { report_id, content });
+        self.droppable += usize::from(!is_verdict);
+        self.last = self.last.max(seq);
     }
 
-    /// Everything up to `seq` is stored at the cloud. Gives the newest of them and the events,
-    /// which nobody asks for again.
-    pub(super) fn ack(&mut self, seq: Seq) -> Acked {
-        let mut acked = Acked::default();
-        while let Some(report) = self.waiting.front().copied().filter(|first| first.seq <= seq) {
-            self.waiting.pop_front();
-            self.acked = report.seq;
+    /// The oldest events, which have to give way before another one is kept. After a restart
+    /// these may be some that have given way before: the store does not tell them apart.
+    pub(super) fn events_to_drop(&mut self) -> Vec<(Seq, ReportId)> {
+        let surplus = (self.droppable + 1).saturating_sub(UNACKED_EVENTS_MAX);
+        let events = self.waiting.iter_mut().filter(|(_, w)| w.content == Content::Event);
+        let dropped: Vec<_> = events
+            .take(surplus)
+            .map(|(seq, waiting)| {
+                waiting.content = Content::DroppedEvent;
+                (*seq, waiting.report_id)
+            })
+            .collect();
+        self.droppable -= dropped.len();
+        dropped
+    }
+
+    /// Everything up to `seq` is stored at the cloud. Gives the events among it, which nobody
+    /// asks for again, and the identity of the newest report.
+    pub(super) fn ack(&mut self, seq: Seq) -> Option<Acked> {
+        let newest = seq.min(self.last);
+        if newest <= self.acked {
+            return None;
+        }
+        let mut acked = Acked { newest, report_id: self.report_id(newest), events: Vec::new() };
+        while let Some(first) = self.waiting.first_entry().filter(|first| *first.key() <= newest) {
+            let (seq, report) = first.remove_entry();
             self.droppable -= usize::from(report.content == Content::Event);
-            acked.newest = Some(report);
             if report.content != Content::Verdict {
-                acked.events.push(report.seq);
+                acked.events.push(seq);
             }
         }
-        self.sent = self.sent.max(self.acked);
-        acked
+        self.acked = newest;
+        self.sent = self.sent.max(newest);
+        Some(acked)
     }
 
     /// On a new link everything that waits is sent again.
@@ -116,8 +131,7 @@ impl Outbox {
 
     /// Sends what the window allows.
     pub(super) fn pump(&mut self, mut send: impl FnMut(Seq)) {
-        let last = self.last();
-        while self.sent < last && self.sent.count_after(self.acked) < REPORTS_IN_FLIGHT_MAX {
+        while self.sent < self.last && self.sent.count_after(self.acked) < REPORTS_IN_FLIGHT_MAX {
             self.sent = self.sent.next();
             send(self.sent);
         }
@@ -125,27 +139,15 @@ impl Outbox {
 
     /// Everything above `base` waits again, also what had been acked.
     pub(super) fn start_again_after(&mut self, base: Seq) {
-        let waiting = std::mem::take(&mut self.waiting);
-        let last = waiting.back().map_or(self.acked, |report| report.seq);
-        let first = waiting.front().map_or(last.next(), |report| report.seq);
         (self.acked, self.sent) = (base, base);
-        self.fill_up_to(first);
-        self.waiting.extend(waiting);
-    }
-
-    /// Takes the places below `seq`: nothing is known of what they hold.
-    fn fill_up_to(&mut self, seq: Seq) {
-        while self.last().next() < seq {
-            let seq = self.last().next();
-            self.waiting.push_back(Waiting { seq, report_id: None, content: Content::Verdict });
-        }
     }
 }
 
 /// What an ack has settled.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Acked {
-    pub(super) newest: Option<Waiting>,
+    pub(super) newest: Seq,
+    pub(super) report_id: Option<ReportId>,
     pub(super) events: Vec<Seq>,
 }
 
@@ -179,14 +181,33 @@ mod tests {
     }
 
     #[test]
+    fn empty_places_of_an_earlier_epoch_are_sent_but_cost_no_memory() {
+        let mut outbox = outbox(1_000_000);
+        outbox.ack(Seq(1_000_000));
+        outbox.start_again_after(Seq(0));
+        assert_eq!((outbox.len(), outbox.last()), (0, Seq(1_000_000)));
+        assert_eq!(pumped(&mut outbox)[0], 1);
+        let acked = outbox.ack(Seq(7)).unwrap();
+        assert_eq!((acked.newest, acked.report_id, acked.events), (Seq(7), None, Vec::new()));
+    }
+
+    #[test]
+    fn an_ack_beyond_the_last_report_settles_what_there_is_and_never_more() {
+        let mut outbox = outbox(3);
+        assert_eq!(outbox.ack(Seq(u64::MAX)).unwrap().newest, Seq(3));
+        assert!(outbox.ack(Seq(3)).is_none());
+        assert_eq!(outbox.push(ReportId(Uuid::nil()), true), Seq(4));
+    }
+
+    #[test]
     fn the_oldest_event_gives_way_and_no_verdict_ever_does() {
         let mut outbox = outbox(3);
         for i in 0..UNACKED_EVENTS_MAX {
-            assert!(outbox.event_to_drop().is_none());
+            assert!(outbox.events_to_drop().is_empty());
             outbox.push(ReportId(Uuid::from_u128(100 + i as u128)), false);
         }
-        assert_eq!(outbox.event_to_drop().unwrap(), Seq(4));
-        assert!(outbox.event_to_drop().is_none());
+        assert_eq!(outbox.events_to_drop(), [(Seq(4), ReportId(Uuid::from_u128(100)))]);
+        assert!(outbox.events_to_drop().is_empty());
         assert_eq!(outbox.len(), 3 + UNACKED_EVENTS_MAX);
     }
 }

@@ -1,7 +1,7 @@
 //! From the store to a running engine: what a crash or a restart has cut off is decided by kind.
 
 use serde_json::Value;
-use terminal_hal::{ErrorCode, Failure, OperationId, OperationKind, SideEffects};
+use terminal_hal::{BootId, ErrorCode, Failure, OperationId, OperationKind, SideEffects};
 
 use super::{
     Engine, Finished, OperationRecord, OperationState,
@@ -9,6 +9,15 @@ use super::{
     output::Output,
 };
 use crate::protocol::EventName;
+
+/// An attempt that was cut off.
+pub(super) struct Attempt {
+    pub(super) kind: OperationKind,
+    pub(super) number: u32,
+    /// Boot in which it began.
+    pub(super) boot_id: BootId,
+    pub(super) is_cancelled: bool,
+}
 
 impl Engine {
     pub(super) fn load(&mut self, records: Vec<OperationRecord>) {
@@ -56,6 +65,7 @@ impl Engine {
         }
         if self.meta.serial_number != self.identity.serial_number {
             self.new_epoch("the store was made on another device", out);
+            self.configuration.forget(out);
             // What another device had begun is not this one's to finish.
             let foreign: Vec<OperationId> = self.operations.keys().copied().collect();
             for id in foreign {
@@ -87,21 +97,22 @@ impl Engine {
 
     fn recover(&mut self, id: OperationId, out: &mut Output<'_>) {
         let Some(record) = self.operations.get(&id) else { return };
-        let OperationState::Running { attempt, restart, .. } = record.state.clone() else { return };
-        let cancelled = record.cancel_requested;
+        let OperationState::Running { attempt, boot_id, restart, .. } = record.state.clone() else {
+            return;
+        };
+        let is_cancelled = record.cancel_requested;
         let Some(kind) = OperationKind::from_name(&record.operation) else {
             let failure = Failure::new(ErrorCode::UnsupportedOperation, "unknown operation");
-            return self.fail(id, failure, out);
+            return self.fail(id, failure.with_side_effects(SideEffects::Unknown), out);
         };
         tracing::info!(operation_id = %id, operation = %kind, attempt, "recovering");
+        let cut_off = Attempt { kind, number: attempt, boot_id, is_cancelled };
         if let Some(call) = restart {
-            let is_update = kind == OperationKind::Update;
-            return self.recover_restart(id, attempt, &call, is_update, out);
+            return self.recover_restart(id, &cut_off, &call, out);
         }
         match kind::recovery(kind) {
-            Recovery::Rerun if cancelled => self.fail_cancelled(id, out),
-            Recovery::Rerun => self.execute_attempt(id, attempt + 1, out),
-            Recovery::Verify => self.verify_attempt(id, attempt + 1, None, out),
+            Recovery::Rerun => self.rerun(id, &cut_off, out),
+            Recovery::Verify => self.verify_attempt(id, attempt.saturating_add(1), None, out),
             Recovery::Fail => {
                 let reason = "cut off by a restart of the agent";
                 let failure = Failure::new(ErrorCode::Interrupted, reason);
@@ -109,6 +120,21 @@ impl Engine {
                 self.fail(id, failure.with_side_effects(side_effects), out);
             }
         }
+    }
+
+    fn rerun(&mut self, id: OperationId, cut_off: &Attempt, out: &mut Output<'_>) {
+        if cut_off.is_cancelled {
+            return self.fail_cancelled(id, out);
+        }
+        if self.complete_if_booted(id, cut_off.boot_id, out) {
+            return;
+        }
+        let may_start = self.operations.get(&id).map(|record| self.check_start(record));
+        if let Some(Err(failure)) = may_start {
+            let side_effects = kind::side_effects_if_cut_off(cut_off.kind);
+            return self.fail(id, failure.with_side_effects(side_effects), out);
+        }
+        self.execute_attempt(id, cut_off.number.saturating_add(1), out);
     }
 
     /// Withdrawn while it ran, and the end was not seen.

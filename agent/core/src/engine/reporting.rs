@@ -1,7 +1,10 @@
 //! Verdicts and events: into the outbox, and out of it when the cloud has stored them.
 
 use serde_json::{Map, Value};
-use terminal_hal::{Failure, OperationId, OperationResult};
+use terminal_hal::{
+    Failure, OperationId, OperationResult,
+    text::{REASON_CHARS_MAX, bounded},
+};
 
 use super::{
     Engine, Finished, Meta, NEWEST_FINISHED_MAX, OperationState, Write,
@@ -24,7 +27,9 @@ impl Engine {
         self.conclude(id, Outcome::completed(result), out);
     }
 
-    pub(super) fn fail(&mut self, id: OperationId, failure: Failure, out: &mut Output<'_>) {
+    pub(super) fn fail(&mut self, id: OperationId, mut failure: Failure, out: &mut Output<'_>) {
+        // A failure may come from a backend as it is.
+        failure.failure_reason = bounded(&failure.failure_reason, REASON_CHARS_MAX);
         self.conclude(id, Outcome::failed(failure), out);
     }
 
@@ -77,7 +82,7 @@ impl Engine {
     }
 
     /// Puts a report into the outbox and the store.
-    pub(super) fn enqueue(
+    fn enqueue(
         &mut self,
         body: ReportBody,
         is_verdict: bool,
@@ -97,25 +102,31 @@ impl Engine {
         data: impl IntoIterator<Item = (&'static str, Value)>,
         out: &mut Output<'_>,
     ) {
-        if self.outbox.len() >= UNACKED_MAX + UNACKED_EVENTS_MAX {
-            tracing::warn!(?event, "event not reported, the outbox is full");
-            return;
-        }
-        if let Some(dropped) = self.outbox.event_to_drop() {
-            let report = Report::dropped(dropped, self.meta.store_epoch);
-            out.write(Write::PutReport(Box::new(report)));
-        }
         let data = data.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let body = ReportBody::Event(EventReport { event, at: out.moment.wall, data });
+        self.report_news(body, out);
+    }
+
+    /// Reports what is no verdict, if there is room.
+    pub(super) fn report_news(&mut self, body: ReportBody, out: &mut Output<'_>) {
+        if self.outbox.len() >= UNACKED_MAX + UNACKED_EVENTS_MAX {
+            tracing::warn!(?body, "not reported, the outbox is full");
+            return;
+        }
+        let store_epoch = self.meta.store_epoch;
+        for (seq, report_id) in self.outbox.events_to_drop() {
+            // The same report, without its content: the cloud may have stored it already.
+            let report = Report { seq, store_epoch, report_id, body: ReportBody::Dropped };
+            out.write(Write::PutReport(Box::new(report)));
+        }
         self.enqueue(body, false, out);
     }
 
     /// Everything up to this place is stored at the cloud.
     pub(super) fn acked(&mut self, place: Seq, out: &Output<'_>) {
-        let acked = self.outbox.ack(place);
-        let Some(newest) = acked.newest else { return };
-        self.meta.acked_seq = newest.seq;
-        self.meta.acked_report_id = newest.report_id;
+        let Some(acked) = self.outbox.ack(place) else { return };
+        self.meta.acked_seq = acked.newest;
+        self.meta.acked_report_id = acked.report_id;
         self.lazy.meta = true;
         self.lazy.removals.extend(acked.events.into_iter().map(Write::RemoveReport));
         self.session.reports_in_flight(self.outbox.in_flight(), true, out.moment);
@@ -140,17 +151,20 @@ impl Engine {
             self.lazy.removals.push(Write::RemoveOperation(*id));
             self.lazy.removals.push(Write::RemoveReport(*seq));
         }
+        if !forgotten.is_empty() {
+            self.newest_finished.retain(|(id, _)| self.finished.contains_key(id));
+        }
         let earliest = self.finished.values().map(|finished| finished.not_after).min();
-        // What is not acked yet is looked at again in a while, not at every step.
+        // What is not acked yet, or was too much for one step, is looked at again in a while.
         self.prune_at = earliest.map(|at| if at < now { now.plus_ms(60_000) } else { at });
     }
 
     /// The memory turned out to be another's: a new sequence begins, and nothing is deleted.
     pub(super) fn new_epoch(&mut self, reason: &'static str, out: &mut Output<'_>) {
         let old = self.meta.store_epoch;
-        let last = self.outbox.last();
-        let oldest_kept = self.finished.values().map(|finished| finished.seq).min();
-        let oldest_kept = oldest_kept.unwrap_or(last).min(self.outbox.acked().next());
+        let unacked = self.outbox.acked().next();
+        let kept = self.finished.values().map(|finished| finished.seq);
+        let oldest_kept = kept.min().map_or(unacked, |seq| seq.min(unacked));
         let base = Seq(oldest_kept.0.saturating_sub(1));
         self.outbox.start_again_after(base);
         self.meta = Meta {

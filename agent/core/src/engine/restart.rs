@@ -1,7 +1,7 @@
 //! Restarts as part of an operation: the call is journalled, then nothing else starts.
 
 use terminal_hal::{
-    OperationId, OperationResult, Parameters,
+    BootId, OperationId, OperationKind, OperationResult, Parameters,
     operation::{
         RebootParameters, RebootResult,
         reboot::{BootReason, RebootScope},
@@ -9,8 +9,8 @@ use terminal_hal::{
 };
 
 use super::{
-    Effect, Engine, OperationState, RestartCall, RestartOrder, Write, limits::ATTEMPTS_MAX,
-    output::Output, running::Live,
+    Effect, Engine, OperationState, RestartCall, RestartOrder, Write, output::Output,
+    recovery::Attempt, running::Live,
 };
 
 impl Engine {
@@ -67,47 +67,102 @@ impl Engine {
     pub(super) fn recover_restart(
         &mut self,
         id: OperationId,
-        attempt: u32,
+        cut_off: &Attempt,
         call: &RestartCall,
-        is_update: bool,
         out: &mut Output<'_>,
     ) {
-        let booted = call.boot_id != self.identity.boot_id;
+        let has_booted = call.boot_id != self.identity.boot_id;
+        let next = cut_off.number.saturating_add(1);
         match call.parameters.scope {
-            // Which version runs now, and whether it is healthy, only the hardware knows. A
-            // restart that came as it was called for does not count as cut off.
-            RebootScope::Device if is_update && booted => {
-                self.verify_attempt(id, attempt.min(ATTEMPTS_MAX - 1) + 1, None, out);
+            RebootScope::Device if cut_off.kind == OperationKind::Update => {
+                self.recover_update(id, cut_off, call, has_booted, out);
             }
-            RebootScope::Device if is_update => self.verify_attempt(id, attempt + 1, None, out),
-            RebootScope::Device if booted => {
-                let result = RebootResult {
-                    scope: RebootScope::Device,
-                    boot_id_before: call.boot_id,
-                    boot_id_after: self.identity.boot_id,
-                    boot_reason: self.boot_reason(call),
-                };
-                self.complete(id, OperationResult::Reboot(result), out);
+            RebootScope::Device if has_booted => {
+                self.complete_reboot(id, call.boot_id, self.boot_reason(call), out);
             }
-            RebootScope::Device => self.execute_attempt(id, attempt + 1, out),
+            RebootScope::Device if cut_off.is_cancelled => self.fail_cancelled(id, out),
+            RebootScope::Device => self.execute_attempt(id, next, out),
             // Done when its instance has changed.
-            RebootScope::Application => {
-                self.verify_attempt(id, attempt + 1, Some(call.clone()), out);
-            }
+            RebootScope::Application => self.verify_attempt(id, next, Some(call.clone()), out),
         }
+    }
+
+    /// Which version runs now, and whether it is healthy, only the hardware knows.
+    fn recover_update(
+        &mut self,
+        id: OperationId,
+        cut_off: &Attempt,
+        call: &RestartCall,
+        has_booted: bool,
+        out: &mut Output<'_>,
+    ) {
+        let call_is_of_this_attempt = cut_off.boot_id == call.boot_id;
+        let next = cut_off.number.saturating_add(1);
+        match (has_booted, call_is_of_this_attempt) {
+            // The restart came as it was called for: it is a part of the attempt.
+            (true, true) => self.verify_attempt(id, cut_off.number, Some(call.clone()), out),
+            // The question after the restart was cut off.
+            (true, false) => self.verify_attempt(id, next, Some(call.clone()), out),
+            (false, _) if cut_off.is_cancelled => self.fail_cancelled(id, out),
+            (false, _) => self.verify_attempt(id, next, None, out),
+        }
+    }
+
+    /// A reboot that was cut off before its call has what it wanted if the device has booted
+    /// for another reason. False when it has not.
+    pub(super) fn complete_if_booted(
+        &mut self,
+        id: OperationId,
+        boot_before: BootId,
+        out: &mut Output<'_>,
+    ) -> bool {
+        let order = self.operations.get(&id).and_then(|record| self.order(record).ok());
+        let whole_device = match order.map(|order| order.parameters) {
+            Some(Parameters::Reboot(parameters)) => parameters.scope == RebootScope::Device,
+            _ => false,
+        };
+        if !whole_device || boot_before == self.identity.boot_id {
+            return false;
+        }
+        self.complete_reboot(id, boot_before, self.unrequested_reason(), out);
+        true
+    }
+
+    fn complete_reboot(
+        &mut self,
+        id: OperationId,
+        boot_id_before: BootId,
+        boot_reason: BootReason,
+        out: &mut Output<'_>,
+    ) {
+        let result = RebootResult {
+            scope: RebootScope::Device,
+            boot_id_before,
+            boot_id_after: self.identity.boot_id,
+            boot_reason,
+        };
+        self.complete(id, OperationResult::Reboot(result), out);
     }
 
     /// "Requested" needs the record of the call and an orderly stop of the boot that made it.
     fn boot_reason(&self, call: &RestartCall) -> BootReason {
         let stopped = |meta: &super::Meta| meta.boot_id == call.boot_id && meta.clean_stop;
-        let cause = self.identity.boot_reason;
         if self.previous.as_ref().is_some_and(stopped) {
             BootReason::Requested
-        } else if cause == BootReason::Requested {
-            // The hardware cannot know who asked; without the mark it proves nothing.
-            BootReason::Unknown
         } else {
-            cause
+            self.unrequested_reason()
+        }
+    }
+
+    fn unrequested_reason(&self) -> BootReason {
+        match self.identity.boot_reason {
+            // The hardware cannot know who asked; without the mark it proves nothing.
+            BootReason::Requested => BootReason::Unknown,
+            cause @ (BootReason::Watchdog
+            | BootReason::Power
+            | BootReason::Update
+            | BootReason::Daily
+            | BootReason::Unknown) => cause,
         }
     }
 }

@@ -43,7 +43,7 @@ impl Engine {
     /// Starts what may start, in the order of arrival, one per lane.
     pub(super) fn start_ready(&mut self, out: &mut Output<'_>) {
         for lane in Lane::ALL {
-            while !self.stopping && !self.is_restarting() && self.lane_is_free(lane) {
+            while !self.is_restarting() && self.lane_is_free(lane) && self.lane_is_idle(lane) {
                 let Some(id) = self.next_in(lane, out) else { break };
                 self.start(id, out);
             }
@@ -56,13 +56,14 @@ impl Engine {
 
     fn next_in(&self, lane: Lane, out: &Output<'_>) -> Option<OperationId> {
         let now = out.moment.monotonic;
-        let time_is_known = self.cloud_now(out.moment).is_some();
+        let cloud_now = self.cloud_now(out.moment);
         self.operations
             .values()
             .filter(|record| matches!(record.state, OperationState::Queued { .. }))
             .filter(|record| record_lane(record) == lane)
             // After a boot without a clock nobody knows whether its time to live has run out.
-            .filter(|record| time_is_known || record.expiry.boot_id == self.identity.boot_id)
+            .filter(|record| cloud_now.is_some() || record.expiry.boot_id == self.identity.boot_id)
+            .filter(|record| !self.is_expired(record, cloud_now, out))
             .filter(|record| match self.live.get(&record.id) {
                 Some(Live::Deferred { until }) => now >= *until,
                 _ => true,
@@ -75,14 +76,33 @@ impl Engine {
     fn start(&mut self, id: OperationId, out: &mut Output<'_>) {
         let Some(record) = self.operations.get(&id) else { return };
         let OperationState::Queued { attempts } = record.state else { return };
-        let Some(kind) = OperationKind::from_name(&record.operation) else { return };
-        if self.overdue.iter().any(|call| kind::same_capability(call.kind, kind)) {
-            let reason = "an earlier call to this part of the terminal has not come back";
-            self.fail(id, Failure::new(ErrorCode::HalUnavailable, reason), out);
+        if let Err(failure) = self.check_start(record) {
+            self.fail(id, failure, out);
         } else if record.verify_first {
             self.verify_attempt(id, attempts + 1, None, out);
         } else {
             self.execute_attempt(id, attempts + 1, out);
+        }
+    }
+
+    /// Whether what was admitted when it came may still run: settings, the agent itself or the
+    /// configuration may have changed since.
+    pub(super) fn check_start(&self, record: &OperationRecord) -> Result<(), Failure> {
+        let kind = self.runnable_kind(&record.operation)?;
+        if self.overdue.iter().any(|call| kind::same_capability(call.kind, kind)) {
+            let reason = "an earlier call to this part of the terminal has not come back";
+            return Err(Failure::new(ErrorCode::HalUnavailable, reason));
+        }
+        match self.order(record)?.parameters {
+            Parameters::Configure(parameters) => self.configuration.check_newer(parameters.revision),
+            Parameters::EndOfDay(_)
+            | Parameters::SendLogs(_)
+            | Parameters::CheckUpdate(_)
+            | Parameters::OpenMenu(_)
+            | Parameters::Reboot(_)
+            | Parameters::Update(_)
+            | Parameters::Lock(_)
+            | Parameters::Unlock(_) => Ok(()),
         }
     }
 
@@ -122,7 +142,9 @@ impl Engine {
             restart,
         };
         out.write(Write::PutOperation(Box::new(record.clone())));
-        out.send(AgentFrame::Started(Started { id, attempt }));
+        if self.session.is_up() {
+            out.send(AgentFrame::Started(Started { id, attempt }));
+        }
         tracing::info!(operation_id = %id, operation = %record.operation, attempt, "operation started");
         true
     }
@@ -140,6 +162,7 @@ impl Engine {
         }
     }
 
+    /// What the hardware is asked to do, or about.
     pub(super) fn order(&self, record: &OperationRecord) -> Result<StartOrder, Failure> {
         let invalid = |reason: String| Failure::new(ErrorCode::InvalidParameters, reason);
         let kind = OperationKind::from_name(&record.operation)
@@ -150,9 +173,6 @@ impl Engine {
             OperationState::Running { attempt, restart, .. } => (*attempt, restart.clone()),
             OperationState::Queued { .. } | OperationState::Finished { .. } => (0, None),
         };
-        if let Parameters::Configure(parameters) = &parameters {
-            self.configuration.check_newer(parameters.revision)?;
-        }
         Ok(StartOrder {
             id: record.id,
             attempt,
@@ -200,12 +220,14 @@ impl Engine {
                 self.defer(id, attempt, *retry_after_s, out);
             }
             CallOutcome::ReadyToRestart { instance } => {
-                self.call_restart(id, instance.clone(), out);
+                if matches!(self.live.get(&id), Some(Live::Executing { .. })) {
+                    self.call_restart(id, instance.clone(), out);
+                }
             }
         }
     }
 
-    fn is_current(&self, id: OperationId, attempt: u32) -> bool {
+    pub(super) fn is_current(&self, id: OperationId, attempt: u32) -> bool {
         let current = self.operations.get(&id).map(|record| &record.state);
         matches!(current, Some(OperationState::Running { attempt: a, .. }) if *a == attempt)
     }
@@ -222,20 +244,27 @@ impl Engine {
         self.complete(id, result, out);
     }
 
-    /// Puts it back into its lane, which is free meanwhile.
+    /// The hardware has put it off.
     fn defer(&mut self, id: OperationId, attempt: u32, retry_after_s: u32, out: &mut Output<'_>) {
-        let Some(record) = self.operations.get_mut(&id) else { return };
-        if record.cancel_requested {
+        let withdrawn = self.operations.get(&id).is_some_and(|record| record.cancel_requested);
+        if withdrawn {
             self.fail(id, Failure::new(ErrorCode::Canceled, "withdrawn before it started"), out);
             return;
         }
-        // An attempt that the hardware put off was not cut off.
-        record.state = OperationState::Queued { attempts: attempt.saturating_sub(1) };
+        tracing::info!(operation_id = %id, retry_after_s, "operation put off");
+        self.put_back(id, attempt, out);
         let wait_ms = u64::from(retry_after_s.max(1)) * 1000;
         let until = out.moment.monotonic.plus_ms(wait_ms);
         self.live.insert(id, Live::Deferred { until });
+    }
+
+    /// Puts it back into its lane, which is free meanwhile: nothing has happened.
+    pub(super) fn put_back(&mut self, id: OperationId, attempt: u32, out: &mut Output<'_>) {
+        let Some(record) = self.operations.get_mut(&id) else { return };
+        self.live.remove(&id);
+        // Such an attempt was not cut off.
+        record.state = OperationState::Queued { attempts: attempt.saturating_sub(1) };
         out.write(Write::PutOperation(Box::new(record.clone())));
-        tracing::info!(operation_id = %id, retry_after_s, "operation put off");
     }
 
     /// What has run too long, or has to be asked about again.
@@ -266,7 +295,10 @@ impl Engine {
 
     fn deadline_exceeded(&mut self, id: OperationId, out: &mut Output<'_>) {
         let Some(record) = self.operations.get(&id) else { return };
-        let Ok(order) = self.order(record) else { return };
+        let order = match self.order(record) {
+            Ok(order) => order,
+            Err(failure) => return self.fail(id, failure, out),
+        };
         let kind = order.parameters.kind();
         tracing::warn!(operation_id = %id, operation = %kind, "deadline exceeded");
         self.overdue.push(Overdue {

@@ -97,8 +97,26 @@ impl Session {
         matches!(self.state, State::AwaitingWelcome { .. })
     }
 
-    pub(super) const fn opened(&mut self, moment: &Moment) {
-        self.state = State::AwaitingWelcome { since: moment.monotonic };
+    /// Whether frames mean anything: the link is open and not being closed.
+    pub(super) const fn is_open(&self) -> bool {
+        matches!(self.state, State::AwaitingWelcome { .. } | State::Up(_))
+    }
+
+    /// The link is open. False when nobody waits for it any more: it is closed again.
+    pub(super) fn opened(&mut self, effects: &mut Vec<Effect>, moment: &Moment) -> bool {
+        match self.state {
+            State::Connecting { .. } => {
+                self.state = State::AwaitingWelcome { since: moment.monotonic };
+                true
+            }
+            State::Resting | State::Waiting { .. } => {
+                let reason = "too late".to_owned();
+                effects.push(Effect::CloseLink { code: close_code::GOING_AWAY, reason });
+                false
+            }
+            // Told to close already, or an echo of what is known.
+            State::AwaitingWelcome { .. } | State::Up(_) | State::Closing { .. } => false,
+        }
     }
 
     pub(super) fn welcomed(&mut self, id: SessionId, heartbeat_ms: u64, moment: &Moment) {

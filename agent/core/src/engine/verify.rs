@@ -1,9 +1,11 @@
 //! Asking the hardware what became of an operation, instead of running it blind.
 
-use terminal_hal::{ErrorCode, Failure, OperationId, SideEffects};
+use terminal_hal::{
+    ErrorCode, Failure, OperationId, SideEffects, operation::reboot::RebootScope,
+};
 
 use super::{
-    Effect, Engine, RestartCall, StartOrder, Verification,
+    Effect, Engine, OperationRecord, OperationState, RestartCall, StartOrder, Verification,
     limits::{OVERDUE_INTERVAL_MS, VERIFY_INTERVAL_MS, VERIFY_MS_MIN},
     output::Output,
     running::Live,
@@ -52,13 +54,14 @@ impl Engine {
         answer: &Verification,
         out: &mut Output<'_>,
     ) {
-        if !matches!(self.live.get(&id), Some(Live::Verifying { .. })) {
+        let is_awaited = matches!(self.live.get(&id), Some(Live::Verifying { .. }));
+        if !is_awaited || !self.is_current(id, attempt) {
             self.on_overdue_verified(id, attempt, answer, out);
             return;
         }
         tracing::info!(operation_id = %id, ?answer, "the terminal says what became of it");
         match answer {
-            Verification::NotStarted => self.run_after_all(id, out),
+            Verification::NotStarted => self.run_after_all(id, attempt, out),
             Verification::Running | Verification::Unavailable => {
                 if let Some(Live::Verifying { next_question, .. }) = self.live.get_mut(&id) {
                     *next_question = Some(out.moment.monotonic.plus_ms(VERIFY_INTERVAL_MS));
@@ -66,7 +69,7 @@ impl Engine {
             }
             Verification::Completed(result) => self.complete(id, (**result).clone(), out),
             Verification::Failed(failure) => self.fail(id, failure.clone(), out),
-            Verification::RestartRequired => self.call_restart(id, None, out),
+            Verification::RestartRequired => self.restart_after_all(id, attempt, out),
             Verification::Unknown => {
                 self.outcome_unknown(id, "the terminal cannot tell what became of it", out);
             }
@@ -74,17 +77,32 @@ impl Engine {
     }
 
     /// Nothing had happened: it runs now, in the attempt that is journalled, if it still may.
-    fn run_after_all(&mut self, id: OperationId, out: &mut Output<'_>) {
+    fn run_after_all(&mut self, id: OperationId, attempt: u32, out: &mut Output<'_>) {
         let Some(record) = self.operations.get(&id) else { return };
         let cloud_now = self.cloud_now(out.moment);
+        let is_of_this_boot = record.expiry.boot_id == self.identity.boot_id;
         if record.cancel_requested {
             let reason = "withdrawn; nothing had happened";
             self.fail(id, Failure::new(ErrorCode::Canceled, reason), out);
         } else if self.is_expired(record, cloud_now, out) {
             let reason = "its time to live ran out; nothing had happened";
             self.fail(id, Failure::new(ErrorCode::Expired, reason), out);
+        } else if cloud_now.is_none() && !is_of_this_boot {
+            // Nobody knows whether its time to live has run out.
+            self.put_back(id, attempt, out);
+        } else if follows_restart(record) {
+            self.execute_attempt(id, attempt.saturating_add(1), out);
         } else {
             self.execute(id, out);
+        }
+    }
+
+    /// Installed, and waiting for a restart. If one has been, this is another attempt: no device
+    /// restarts for ever.
+    fn restart_after_all(&mut self, id: OperationId, attempt: u32, out: &mut Output<'_>) {
+        let is_next = self.operations.get(&id).is_some_and(follows_restart);
+        if !is_next || self.journal_attempt(id, attempt.saturating_add(1), None, out) {
+            self.call_restart(id, None, out);
         }
     }
 
@@ -150,5 +168,17 @@ impl Engine {
             let data = [("id", id), ("status", status.into()), detail];
             self.report_event(EventName::LateOutcome, data, out);
         }
+    }
+}
+
+/// Whether the question is about a restart of the device that has been made.
+fn follows_restart(record: &OperationRecord) -> bool {
+    match &record.state {
+        OperationState::Running { restart: Some(call), .. } => {
+            call.parameters.scope == RebootScope::Device
+        }
+        OperationState::Running { restart: None, .. }
+        | OperationState::Queued { .. }
+        | OperationState::Finished { .. } => false,
     }
 }

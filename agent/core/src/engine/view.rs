@@ -2,7 +2,7 @@
 
 use terminal_hal::{BootId, OperationId};
 
-use super::{Engine, LinkView, Moment, Monotonic, OperationState};
+use super::{Engine, LinkView, Moment, Monotonic, OperationState, running::Live};
 use crate::protocol::{Seq, StatusFrame, StoreEpoch};
 
 /// The engine's state at one moment.
@@ -94,9 +94,9 @@ impl Engine {
 
     fn live_name(&self, id: OperationId) -> &'static str {
         match self.live.get(&id) {
-            Some(super::running::Live::Verifying { .. }) => "verifying",
-            Some(super::running::Live::Restarting { .. }) => "restarting",
-            _ => "running",
+            Some(Live::Verifying { .. }) => "verifying",
+            Some(Live::Restarting { .. }) => "restarting",
+            Some(Live::Executing { .. } | Live::Deferred { .. }) | None => "running",
         }
     }
 
@@ -108,7 +108,7 @@ impl Engine {
             .filter(|record| matches!(record.state, OperationState::Queued { .. }))
             .filter(|record| record.expiry.boot_id == self.identity.boot_id)
             .map(|record| record.expiry.monotonic);
-        let live = self.live.values().filter_map(super::running::Live::next_look);
+        let live = self.live.values().filter_map(Live::next_look);
         let overdue = self.overdue.iter().map(|call| call.look_at);
         expiries.chain(live).chain(overdue)
     }

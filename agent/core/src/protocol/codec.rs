@@ -88,6 +88,10 @@ fn head(bytes: &[u8]) -> Result<Head, DecodeError> {
     if bytes.len() > TEXT_FRAME_BYTES_MAX {
         return Err(DecodeError::TooLarge(bytes.len()));
     }
+    // serde would take an array for a struct as well.
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return Err(DecodeError::Malformed("not a JSON object".to_owned()));
+    }
     let mut head: Head =
         serde_json::from_slice(bytes).map_err(|error| DecodeError::Malformed(error.to_string()))?;
     head.kind = terminal_hal::text::bounded(&head.kind, ECHO_CHARS_MAX);
@@ -114,6 +118,8 @@ mod tests {
     fn what_is_not_json_is_told_apart_from_what_is_not_known() {
         assert!(matches!(decode_cloud_frame(b"{"), Err(DecodeError::Malformed(_))));
         assert!(matches!(decode_cloud_frame(b"[]"), Err(DecodeError::Malformed(_))));
+        let array = br#"["error","an array is no frame"]"#;
+        assert!(matches!(decode_cloud_frame(array), Err(DecodeError::Malformed(_))));
         assert!(matches!(decode_cloud_frame(b"\xff"), Err(DecodeError::Malformed(_))));
         assert!(matches!(decode_cloud_frame(br#"{"a":1}"#), Err(DecodeError::Malformed(_))));
         assert_eq!(

@@ -1,0 +1,141 @@
+//! Answers of the agent as text for people.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+/// `status`: a line per fact.
+pub(super) fn status(answer: &Value) -> String {
+    let mut out = String::new();
+    fact(&mut out, "link", &link(&answer["link"]));
+    fact(&mut out, "state", &text(&answer["state"]));
+    let attention = names(&answer["needs_attention"]);
+    fact(&mut out, "attention", if attention.is_empty() { "none" } else { &attention });
+    fact(&mut out, "clock", &clock(&answer["clock"]));
+    fact(&mut out, "uptime", &duration(&answer["uptime_ms"]));
+    fact(&mut out, "configuration", &format!("revision {}", answer["config_revision"]));
+    fact(&mut out, "unsent reports", &answer["unsent_reports"].to_string());
+    fact(&mut out, "operations", &count_or_none(&answer["operations"]));
+    running(&mut out, &answer["operations"]);
+    out
+}
+
+/// `operations`: what runs, what waits, what is done.
+pub(super) fn operations(answer: &Value) -> String {
+    let mut out = String::new();
+    let (open, finished) = (&answer["operations"], &answer["finished"]);
+    if is_empty(open) && is_empty(finished) {
+        return "no operations yet\n".to_owned();
+    }
+    running(&mut out, open);
+    for verdict in finished.as_array().into_iter().flatten() {
+        let error = &verdict["error"];
+        let detail = if error.is_null() {
+            duration(&verdict["duration_ms"])
+        } else {
+            format!("{}: {}", text(&error["code"]), text(&error["failure_reason"]))
+        };
+        let sent = if verdict["acked"] == true { "" } else { " (not sent yet)" };
+        let _ = writeln!(
+            out,
+            "{}  {:<12} {:<10} {}  {detail}{sent}",
+            text(&verdict["id"]),
+            text(&verdict["operation"]),
+            text(&verdict["status"]),
+            text(&verdict["finished_at"]),
+        );
+    }
+    out
+}
+
+fn fact(out: &mut String, name: &str, value: &str) {
+    let _ = writeln!(out, "{name:<16}{value}");
+}
+
+fn running(out: &mut String, operations: &Value) {
+    for operation in operations.as_array().into_iter().flatten() {
+        let _ = writeln!(
+            out,
+            "{}  {:<12} {:<10} attempt {}, asked by {}",
+            text(&operation["id"]),
+            text(&operation["operation"]),
+            text(&operation["state"]),
+            operation["attempt"],
+            text(&operation["created_by"]),
+        );
+    }
+}
+
+fn link(link: &Value) -> String {
+    match link["state"].as_str() {
+        Some("up") => format!("up for {}", duration(&link["ms"])),
+        Some("waiting") => format!("down, next attempt in {}", duration(&link["ms"])),
+        Some("connecting") => "connecting".to_owned(),
+        _ => "closing".to_owned(),
+    }
+}
+
+fn clock(clock: &Value) -> String {
+    let state = &clock["state"];
+    let trust = if state["trusted"] == true { "synchronised" } else { "not synchronised" };
+    let offset = match clock["cloud_offset_ms"].as_i64() {
+        Some(ms) => format!(", the cloud's clock is {ms:+} ms"),
+        None => String::new(),
+    };
+    format!("{} ({trust}{offset})", text(&state["now"]))
+}
+
+fn count_or_none(list: &Value) -> String {
+    match list.as_array().map_or(0, Vec::len) {
+        0 => "none".to_owned(),
+        n => n.to_string(),
+    }
+}
+
+fn is_empty(list: &Value) -> bool {
+    list.as_array().is_none_or(Vec::is_empty)
+}
+
+fn names(list: &Value) -> String {
+    let names: Vec<String> = list.as_array().into_iter().flatten().map(text).collect();
+    names.join(", ")
+}
+
+/// A string without quotes; anything else as JSON writes it.
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn duration(ms: &Value) -> String {
+    let ms = ms.as_u64().unwrap_or(0);
+    let s = ms / 1000;
+    match s {
+        0 => format!("{ms} ms"),
+        1..=119 => format!("{s} s"),
+        120..=7199 => format!("{} min", s / 60),
+        7200..=172_799 => format!("{} h", s / 3600),
+        _ => format!("{} d", s / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_failed_operation_shows_its_code_its_reason_and_that_it_waits() {
+        let answer = json!({ "operations": [], "finished": [{
+            "id": "x", "operation": "end_of_day", "status": "FAILED", "acked": false,
+            "finished_at": "t", "error": { "code": "HOST_UNREACHABLE", "failure_reason": "no line" },
+        }] });
+        let text = operations(&answer);
+        assert!(text.contains("HOST_UNREACHABLE: no line (not sent yet)"), "{text}");
+    }
+
+    #[test]
+    fn a_status_names_the_wait_for_the_next_attempt() {
+        let answer = json!({ "link": { "state": "waiting", "ms": 125_000 }, "operations": [] });
+        assert!(status(&answer).contains("down, next attempt in 2 min"));
+    }
+}

@@ -1,0 +1,124 @@
+//! The command line: what a person types and what they read.
+
+mod arguments;
+mod human;
+
+use std::{ffi::OsString, io::Write as _, path::PathBuf, process::ExitCode};
+
+use serde_json::{Value, json};
+
+use crate::{
+    config::Config,
+    link::VerificationClock,
+    shell::{self, ControlRequest, RunError},
+};
+use arguments::{Arguments, Command};
+
+/// Exit codes, as sysexits(3) has them.
+mod exit {
+    pub(super) const USAGE: u8 = 64;
+    pub(super) const UNAVAILABLE: u8 = 69;
+    pub(super) const INTERNAL: u8 = 70;
+    pub(super) const PERMISSION: u8 = 77;
+    pub(super) const CONFIG: u8 = 78;
+}
+
+/// A failure with its exit code; the text goes to standard error.
+struct Failed(u8, String);
+
+/// Runs the command that the arguments name.
+pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let outcome = match arguments::parse(arguments) {
+        Ok(Arguments { command, config, json }) => execute(command, config, json),
+        Err(problem) => Err(Failed(exit::USAGE, format!("{problem}\n\n{}", arguments::USAGE))),
+    };
+    match outcome {
+        Ok(text) => {
+            // A closed pipe is the reader's choice.
+            let _ = std::io::stdout().write_all(text.as_bytes());
+            ExitCode::SUCCESS
+        }
+        Err(Failed(code, text)) => {
+            let _ = writeln!(std::io::stderr(), "terminal-agent: {text}");
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn execute(command: Command, config: PathBuf, json: bool) -> Result<String, Failed> {
+    match command {
+        Command::Help => Ok(arguments::USAGE.to_owned()),
+        Command::Version => Ok(version(json)),
+        Command::Validate => validate(&config, json),
+        Command::Run => run_agent(&config),
+        Command::Status => ask(&config, &ControlRequest::Status, json, human::status),
+        Command::Operations => ask(&config, &ControlRequest::Operations, json, human::operations),
+    }
+}
+
+fn version(json: bool) -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    let sources = VerificationClock::build_time();
+    let protocol = terminal_core::protocol::SUBPROTOCOL;
+    if json {
+        line(&json!({ "version": version, "protocol": protocol, "sources_of": sources }))
+    } else {
+        format!("terminal-agent {version} ({protocol}, sources of {sources})\n")
+    }
+}
+
+fn validate(path: &std::path::Path, json: bool) -> Result<String, Failed> {
+    let config = load(path)?;
+    let (url, id) = (config.link.url.to_string(), config.terminal.id);
+    Ok(if json {
+        line(&json!({ "valid": true, "terminal_id": id, "url": url }))
+    } else {
+        format!("{}: valid, terminal {id} connects to {url}\n", path.display())
+    })
+}
+
+fn run_agent(path: &std::path::Path) -> Result<String, Failed> {
+    let config = load(path)?;
+    shell::init_log(config.log);
+    match shell::run(config) {
+        Ok(()) => Ok(String::new()),
+        Err(error) => {
+            tracing::error!(%error, "stopped");
+            let code = match &error {
+                RunError::Store(store) => store.exit_code(),
+                RunError::Control { source, .. }
+                    if source.kind() == std::io::ErrorKind::PermissionDenied =>
+                {
+                    exit::PERMISSION
+                }
+                RunError::Control { .. } | RunError::Process(_) => exit::INTERNAL,
+                RunError::Hal(_) | RunError::Hardware(_) => exit::UNAVAILABLE,
+            };
+            Err(Failed(code, error.to_string()))
+        }
+    }
+}
+
+fn ask(
+    path: &std::path::Path,
+    request: &ControlRequest,
+    json: bool,
+    human: fn(&Value) -> String,
+) -> Result<String, Failed> {
+    let socket = load(path)?.control.socket;
+    let answer = shell::ask(socket.clone(), request).map_err(|error| {
+        let denied = error.kind() == std::io::ErrorKind::PermissionDenied;
+        let code = if denied { exit::PERMISSION } else { exit::UNAVAILABLE };
+        let hint = if denied { "" } else { "; is the agent running?" };
+        Failed(code, format!("{}: {error}{hint}", socket.display()))
+    })?;
+    Ok(if json { line(&answer) } else { human(&answer) })
+}
+
+fn load(path: &std::path::Path) -> Result<Config, Failed> {
+    Config::load(path).map_err(|error| Failed(exit::CONFIG, error.to_string()))
+}
+
+fn line(value: &Value) -> String {
+    format!("{value}\n")
+}

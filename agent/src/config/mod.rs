@@ -1,0 +1,416 @@
+//! The configuration file: `RawConfig` is what is written, [`Config`] is what can work.
+//!
+//! An invalid [`Config`] cannot exist. All problems are reported at once, each with the key, what
+//! is there and what should be. Secrets are never in the file: it names files that hold them.
+
+mod raw;
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use terminal_core::engine::BackoffSettings;
+use terminal_hal::{OperationKind, text::line_problem};
+
+use crate::link::{ClientIdentity, LinkConfig, LinkUrl, ProxyConfig, Timeouts, Trust};
+use raw::RawConfig;
+
+/// Everything that the agent needs to know, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Who this is.
+    pub terminal: Terminal,
+    /// How to reach the cloud.
+    pub link: LinkConfig,
+    /// How to wait between connection attempts.
+    pub backoff: BackoffSettings,
+    /// Where records are kept.
+    pub store: StoreConfig,
+    /// The socket that `status` talks to.
+    pub control: ControlConfig,
+    /// Kinds that the cloud may ask for.
+    pub allowed_operations: Vec<OperationKind>,
+    /// Where logs may be uploaded to.
+    pub uploads: UploadConfig,
+    /// The hardware.
+    pub hal: HalConfig,
+    /// How much is logged.
+    pub log: LogConfig,
+}
+
+/// Who this is.
+#[derive(Clone, Debug)]
+pub struct Terminal {
+    /// As the cloud knows it, 1 to 64 characters.
+    pub id: String,
+    /// Printed on the device.
+    pub serial_number: String,
+    /// Hardware model.
+    pub model: String,
+    /// Version of the terminal's software.
+    pub software_version: String,
+}
+
+/// Where records are kept.
+#[derive(Clone, Debug)]
+pub struct StoreConfig {
+    /// Directory that belongs to the agent alone.
+    pub directory: PathBuf,
+    /// Bytes set aside for when the disk is full.
+    pub ballast_bytes: u64,
+    /// Below this many free bytes no operation is accepted.
+    pub reserve_bytes: u64,
+}
+
+/// The socket that `status` talks to.
+#[derive(Clone, Debug)]
+pub struct ControlConfig {
+    /// Path of the Unix socket.
+    pub socket: PathBuf,
+    /// User ids that may read, beside root and the agent's own.
+    pub readers: Vec<u32>,
+}
+
+/// Where logs may be uploaded to.
+#[derive(Clone, Debug)]
+pub struct UploadConfig {
+    /// Host names, or `*.` and a suffix.
+    pub hosts: Vec<String>,
+    /// PEM bundle that receivers are checked against.
+    pub ca_file: Option<PathBuf>,
+    /// Whether a host may resolve to a private or loopback address.
+    pub allow_private_addresses: bool,
+}
+
+/// The hardware.
+#[derive(Clone, Debug)]
+pub enum HalConfig {
+    /// A simulated terminal.
+    Mock {
+        /// Where it keeps its memory.
+        state_file: Option<PathBuf>,
+        /// What it is told to do.
+        script_file: Option<PathBuf>,
+        /// Another seed is another shop.
+        seed: u64,
+    },
+}
+
+/// How much is logged, and where to.
+#[derive(Clone, Copy, Debug)]
+pub struct LogConfig {
+    /// This severity and above.
+    pub level: tracing::Level,
+    /// Where to.
+    pub target: LogTarget,
+}
+
+/// Where log lines go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogTarget {
+    /// The journal if standard error is connected to it, standard error otherwise.
+    Auto,
+    /// The journal.
+    Journald,
+    /// Standard error.
+    Stderr,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file is not TOML, or has a key that nobody knows.
+    #[error("{path}: {problem}")]
+    Syntax {
+        /// Which file.
+        path: PathBuf,
+        /// Line, column and what was expected.
+        problem: String,
+    },
+    /// Values that cannot work, all of them.
+    #[error("{}", problems.join("\n"))]
+    Invalid {
+        /// One line each: `file: key: got X, want Y`.
+        problems: Vec<String>,
+    },
+}
+
+impl Config {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// Names the file and every problem in it.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        Self::parse(path, &text)
+    }
+
+    /// Checks the text of a file; `path` is for the messages.
+    ///
+    /// # Errors
+    /// Names every problem.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        let raw: RawConfig = toml::from_str(text).map_err(|error| ConfigError::Syntax {
+            path: path.to_owned(),
+            problem: error.to_string().trim_end().to_owned(),
+        })?;
+        let mut problems = Problems { path, lines: Vec::new() };
+        let config = checked(raw, &mut problems);
+        match config {
+            Some(config) if problems.lines.is_empty() => Ok(config),
+            _ => Err(ConfigError::Invalid { problems: problems.lines }),
+        }
+    }
+}
+
+/// Collects what is wrong.
+struct Problems<'a> {
+    path: &'a Path,
+    lines: Vec<String>,
+}
+
+impl Problems<'_> {
+    fn add(&mut self, key: &str, problem: &str) {
+        self.lines.push(format!("{}: {key}: {problem}", self.path.display()));
+    }
+
+    fn line(&mut self, key: &str, text: &str) {
+        if let Some(problem) = line_problem(text, 1, 64) {
+            self.add(key, &problem);
+        }
+    }
+
+    fn range(&mut self, key: &str, value: u64, min: u64, max: u64) {
+        if value < min || value > max {
+            self.add(key, &format!("got {value}, want {min} to {max}"));
+        }
+    }
+
+    fn absolute(&mut self, key: &str, path: &Path) {
+        if !path.is_absolute() {
+            self.add(key, &format!("got {:?}, want an absolute path", path.display().to_string()));
+        }
+    }
+}
+
+fn checked(raw: RawConfig, problems: &mut Problems<'_>) -> Option<Config> {
+    let terminal = terminal(raw.terminal, problems);
+    let backoff = BackoffSettings {
+        base_ms: raw.cloud.reconnect_base_ms,
+        cap_ms: raw.cloud.reconnect_cap_s.saturating_mul(1000),
+    };
+    problems.range("cloud.reconnect-base-ms", backoff.base_ms, 10, 60_000);
+    problems.range("cloud.reconnect-cap-s", raw.cloud.reconnect_cap_s, 1, 3600);
+    problems.absolute("store.directory", &raw.store.directory);
+    problems.range("store.ballast-kb", raw.store.ballast_kb, 256, 65_536);
+    problems.range("store.reserve-kb", raw.store.reserve_kb, 256, 1_048_576);
+    problems.absolute("control.socket", &raw.control.socket);
+    let allowed_operations = allowed(&raw.operations.allow, problems);
+    for host in &raw.uploads.hosts {
+        problems.line("uploads.hosts", host);
+    }
+    let hal = hal(raw.hal, problems);
+    let log = log(&raw.log, problems);
+    let link = link(raw.cloud, problems)?;
+    Some(Config {
+        terminal,
+        link,
+        backoff,
+        store: StoreConfig {
+            directory: raw.store.directory,
+            ballast_bytes: raw.store.ballast_kb * 1024,
+            reserve_bytes: raw.store.reserve_kb * 1024,
+        },
+        control: ControlConfig { socket: raw.control.socket, readers: raw.control.readers },
+        allowed_operations,
+        uploads: UploadConfig {
+            hosts: raw.uploads.hosts,
+            ca_file: raw.uploads.ca_file.map(credential_path),
+            allow_private_addresses: raw.uploads.allow_private_addresses,
+        },
+        hal,
+        log,
+    })
+}
+
+fn terminal(raw: raw::RawTerminal, problems: &mut Problems<'_>) -> Terminal {
+    problems.line("terminal.id", &raw.id);
+    problems.line("terminal.serial-number", &raw.serial_number);
+    problems.line("terminal.model", &raw.model);
+    problems.line("terminal.software-version", &raw.software_version);
+    Terminal {
+        id: raw.id,
+        serial_number: raw.serial_number,
+        model: raw.model,
+        software_version: raw.software_version,
+    }
+}
+
+fn link(raw: raw::RawCloud, problems: &mut Problems<'_>) -> Option<LinkConfig> {
+    let url = match LinkUrl::parse(&raw.url, raw.allow_insecure) {
+        Ok(url) => url,
+        Err(error) => {
+            problems.add("cloud.url", &error.to_string());
+            return None;
+        }
+    };
+    if url.is_tls() && raw.ca_file.is_none() {
+        problems.add("cloud.ca-file", "missing, want a PEM bundle of whom to trust");
+    }
+    let identity = match (raw.client_certificate_file, raw.client_key_file) {
+        (Some(certificate), Some(key)) => Some(ClientIdentity {
+            certificate_file: credential_path(certificate),
+            key_file: credential_path(key),
+        }),
+        (None, None) => None,
+        (Some(_), None) => {
+            problems.add("cloud.client-key-file", "missing, want the key of the certificate");
+            None
+        }
+        (None, Some(_)) => {
+            problems.add("cloud.client-certificate-file", "missing, want the one of the key");
+            None
+        }
+    };
+    if identity.is_none() && raw.token_file.is_none() {
+        problems.add("cloud.token-file", "missing, want a token or a client certificate");
+    }
+    let crl_file = raw.crl_file.map(credential_path);
+    Some(LinkConfig {
+        url,
+        trust: raw.ca_file.map(|file| Trust { ca_file: credential_path(file), crl_file }),
+        identity,
+        token_file: raw.token_file.map(credential_path),
+        proxy: raw.proxy.map(|proxy| ProxyConfig {
+            host: proxy.host,
+            port: proxy.port,
+            credentials_file: proxy.credentials_file.map(credential_path),
+        }),
+        timeouts: Timeouts {
+            connect: Duration::from_secs(raw.connect_timeout_s.into()),
+            ..Timeouts::default()
+        },
+    })
+}
+
+fn allowed(names: &Option<Vec<String>>, problems: &mut Problems<'_>) -> Vec<OperationKind> {
+    let Some(names) = names else { return OperationKind::ALL.to_vec() };
+    let mut kinds = Vec::new();
+    for name in names {
+        match OperationKind::from_name(name) {
+            Some(kind) => kinds.push(kind),
+            None => {
+                let known: Vec<_> = OperationKind::ALL.iter().map(|kind| kind.as_str()).collect();
+                let problem = format!("got {name:?}, want one of {}", known.join(", "));
+                problems.add("operations.allow", &problem);
+            }
+        }
+    }
+    kinds
+}
+
+fn hal(raw: raw::RawHal, problems: &mut Problems<'_>) -> HalConfig {
+    if raw.backend != "mock" {
+        problems.add("hal.backend", &format!("got {:?}, want \"mock\"", raw.backend));
+    }
+    HalConfig::Mock {
+        state_file: raw.mock.state_file,
+        script_file: raw.mock.script_file,
+        seed: raw.mock.seed,
+    }
+}
+
+fn log(raw: &raw::RawLog, problems: &mut Problems<'_>) -> LogConfig {
+    let level = raw.level.parse().unwrap_or_else(|_| {
+        let problem = format!("got {:?}, want error, warn, info or debug", raw.level);
+        problems.add("log.level", &problem);
+        tracing::Level::INFO
+    });
+    let target = match raw.target.as_str() {
+        "auto" => LogTarget::Auto,
+        "journald" => LogTarget::Journald,
+        "stderr" => LogTarget::Stderr,
+        other => {
+            problems.add("log.target", &format!("got {other:?}, want auto, journald or stderr"));
+            LogTarget::Auto
+        }
+    };
+    LogConfig { level, target }
+}
+
+/// Lets a path begin with `$CREDENTIALS_DIRECTORY/`, where systemd puts secrets.
+fn credential_path(path: PathBuf) -> PathBuf {
+    const VARIABLE: &str = "CREDENTIALS_DIRECTORY";
+    match (path.strip_prefix(format!("${VARIABLE}")), std::env::var_os(VARIABLE)) {
+        (Ok(rest), Some(directory)) => PathBuf::from(directory).join(rest),
+        _ => path,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINIMAL: &str = r#"
+        [terminal]
+        id = "P11223351-T0001"
+        serial-number = "123456789012"
+        model = "nexgo_n92"
+        [cloud]
+        url = "wss://cloud.example/v1/terminal/ws"
+        ca-file = "/etc/terminal-agent/ca.pem"
+        token-file = "/etc/terminal-agent/token"
+        [store]
+        directory = "/var/lib/terminal-agent"
+    "#;
+
+    fn parse(text: &str) -> Result<Config, ConfigError> {
+        Config::parse(Path::new("agent.toml"), text)
+    }
+
+    #[test]
+    fn a_minimal_file_is_enough() {
+        let config = parse(MINIMAL).unwrap();
+        assert_eq!(config.backoff, BackoffSettings::default());
+        assert_eq!(config.allowed_operations.len(), OperationKind::ALL.len());
+    }
+
+    #[test]
+    fn every_problem_is_reported_at_once_with_its_key() {
+        let text = MINIMAL
+            .replace("wss://", "ws://")
+            .replace("P11223351-T0001", "")
+            .replace("/var/lib", "var/lib")
+            + "[operations]\nallow = [\"format_disk\"]\n[log]\nlevel = \"loud\"\n";
+        let error = parse(&text).unwrap_err().to_string();
+        for key in
+            ["terminal.id", "cloud.url", "store.directory", "operations.allow", "log.level"]
+        {
+            assert!(error.contains(&format!("agent.toml: {key}: ")), "{key} not in {error}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_its_line() {
+        let error = parse(&format!("{MINIMAL}\n[cloud2]\n")).unwrap_err().to_string();
+        assert!(error.contains("cloud2") && error.contains("line"), "{error}");
+    }
+
+    #[test]
+    fn a_link_needs_somebody_to_trust_and_something_to_show() {
+        let text = MINIMAL.lines().filter(|l| !l.contains("-file")).collect::<Vec<_>>().join("\n");
+        let error = parse(&text).unwrap_err().to_string();
+        assert!(error.contains("cloud.ca-file") && error.contains("cloud.token-file"), "{error}");
+    }
+}

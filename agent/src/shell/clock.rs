@@ -1,0 +1,117 @@
+//! The clocks and the random source that the engine is given.
+
+use std::{
+    fs, io,
+    path::PathBuf,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use nix::time::{ClockId, clock_gettime};
+use terminal_core::engine::{Moment, Monotonic};
+use terminal_hal::Timestamp;
+
+use crate::{link::VerificationClock, sys};
+
+/// A synchronised time is written down again when it has advanced by this, in milliseconds.
+const LAST_GOOD_STEP_MS: u64 = 24 * 3600 * 1000;
+
+/// This moment, with fresh entropy.
+pub(super) fn moment() -> Moment {
+    Moment {
+        monotonic: monotonic(),
+        wall: wall(),
+        wall_trusted: sys::clock_is_synchronised(),
+        entropy: entropy(),
+    }
+}
+
+/// Milliseconds since boot, suspend included.
+pub(super) fn monotonic() -> Monotonic {
+    let now = clock_gettime(ClockId::CLOCK_BOOTTIME).or_else(|_| {
+        // Only a kernel older than any that we support lacks the boot clock.
+        clock_gettime(ClockId::CLOCK_MONOTONIC)
+    });
+    let ms = now.map_or(0, |time| time.tv_sec() * 1000 + time.tv_nsec() / 1_000_000);
+    Monotonic(u64::try_from(ms).unwrap_or(0))
+}
+
+/// The wall clock; before 1970 counts as 1970.
+pub(super) fn wall() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_unix_ms(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+fn entropy() -> u128 {
+    let mut bytes = [0; 16];
+    // Without a random source the clock still differs from step to step.
+    if getrandom::fill(&mut bytes).is_err() {
+        return u128::from(monotonic().0) << 64 | u128::from(wall().unix_ms());
+    }
+    u128::from_ne_bytes(bytes)
+}
+
+/// The last time that a synchronised clock has shown, kept in a file across power losses.
+#[derive(Debug)]
+pub(super) struct LastGoodTime {
+    path: PathBuf,
+    written: Timestamp,
+}
+
+impl LastGoodTime {
+    /// Reads the file, if there is one, and tells the clock that certificates are checked with.
+    pub(super) fn load(path: PathBuf, clock: &VerificationClock) -> Self {
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        let written = Timestamp::parse(text.trim()).unwrap_or_default();
+        clock.remember_last_good(written);
+        Self { path, written }
+    }
+
+    /// Takes note of the time, if somebody vouches for it.
+    pub(super) fn observe(&mut self, moment: &Moment, clock: &VerificationClock) {
+        clock.set_synchronised(moment.wall_trusted);
+        if !moment.wall_trusted {
+            return;
+        }
+        clock.remember_last_good(moment.wall);
+        if moment.wall.ms_since(self.written) < LAST_GOOD_STEP_MS {
+            return;
+        }
+        self.written = moment.wall;
+        if let Err(error) = self.write() {
+            tracing::warn!(%error, path = %self.path.display(), "last good time not kept");
+        }
+    }
+
+    fn write(&self) -> io::Result<()> {
+        let new = self.path.with_extension("new");
+        fs::write(&new, self.written.to_string())?;
+        fs::File::open(&new)?.sync_all()?;
+        fs::rename(&new, &self.path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entropy_is_fresh_and_the_boot_clock_does_not_go_back() {
+        let (first, second) = (moment(), moment());
+        assert_ne!(first.entropy, second.entropy);
+        assert!(second.monotonic >= first.monotonic);
+    }
+
+    #[test]
+    fn the_last_good_time_survives_a_restart_and_ignores_an_untrusted_clock() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("last-good-time");
+        let clock = VerificationClock::default();
+        let mut last = LastGoodTime::load(path.clone(), &clock);
+        let wall = Timestamp::parse("2026-06-29T09:00:00Z").unwrap();
+        let moment = |wall_trusted| Moment { wall, wall_trusted, ..moment() };
+        last.observe(&moment(false), &clock);
+        assert!(!path.exists());
+        last.observe(&moment(true), &clock);
+        assert_eq!(LastGoodTime::load(path, &clock).written, wall);
+    }
+}

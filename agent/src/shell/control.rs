@@ -1,0 +1,234 @@
+//! The control socket: what `terminal-agent status` and `operations` ask, one JSON line each way.
+//!
+//! It only reads. Peers are known by their credentials: root, the agent's own user, and the users
+//! that the configuration names.
+
+use std::{
+    fs, io,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use terminal_core::{
+    engine::{EngineView, FinishedView, LinkView},
+    protocol::ReportBody,
+};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{UnixListener, UnixStream},
+    sync::{mpsc, oneshot},
+    task::LocalSet,
+};
+
+use crate::{config::ControlConfig, store::Store};
+
+/// Questions that may wait for the loop.
+pub(super) const CALLS_MAX: usize = 4;
+/// Longest question, in bytes.
+const REQUEST_BYTES_MAX: u64 = 4096;
+/// Longest answer that a client reads, in bytes.
+const ANSWER_BYTES_MAX: u64 = 4 << 20;
+/// A question and its answer may take this long.
+const CALL_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// What can be asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "snake_case", deny_unknown_fields)]
+pub enum ControlRequest {
+    /// Link, clock, current operation, queue, unsent reports.
+    Status,
+    /// Operations that run or wait, and the newest verdicts.
+    Operations,
+}
+
+/// A question on its way to the loop.
+pub(super) struct ControlCall {
+    pub(super) request: ControlRequest,
+    pub(super) reply: oneshot::Sender<Value>,
+}
+
+/// Listens on the socket.
+pub(super) fn serve(
+    config: &ControlConfig,
+    calls: mpsc::Sender<ControlCall>,
+    tasks: &LocalSet,
+) -> io::Result<()> {
+    let listener = bind(&config.socket)?;
+    let readers = config.readers.clone();
+    tasks.spawn_local(async move {
+        loop {
+            match listener.accept().await {
+                // One at a time: a slow client delays only other clients, and not for long.
+                Ok((stream, _)) => {
+                    let served = serve_one(stream, &readers, &calls);
+                    match tokio::time::timeout(CALL_TIME_MAX, served).await {
+                        Ok(Ok(())) => {}
+                        Ok(Err(error)) => tracing::debug!(%error, "control client"),
+                        Err(_) => tracing::debug!("control client too slow"),
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "control socket");
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+            }
+        }
+    });
+    Ok(())
+}
+
+/// Replaces what an earlier process has left. Two agents cannot get here: the store is locked.
+fn bind(path: &Path) -> io::Result<UnixListener> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory)?;
+    }
+    let listener = UnixListener::bind(path)?;
+    // Who may ask is decided by credentials, not by the mode of the file.
+    fs::set_permissions(path, fs::Permissions::from_mode(0o666))?;
+    Ok(listener)
+}
+
+async fn serve_one(
+    mut stream: UnixStream,
+    readers: &[u32],
+    calls: &mpsc::Sender<ControlCall>,
+) -> io::Result<()> {
+    let uid = stream.peer_cred()?.uid();
+    let own = nix::unistd::geteuid().as_raw();
+    let answer = if uid != 0 && uid != own && !readers.contains(&uid) {
+        refusal(&format!("user {uid} may not ask; add it to control.readers"))
+    } else {
+        answer_to(&mut stream, calls).await?
+    };
+    let mut line = answer.to_string();
+    line.push('\n');
+    stream.write_all(line.as_bytes()).await?;
+    stream.shutdown().await
+}
+
+async fn answer_to(
+    stream: &mut UnixStream,
+    calls: &mpsc::Sender<ControlCall>,
+) -> io::Result<Value> {
+    let mut line = String::new();
+    BufReader::new(stream.take(REQUEST_BYTES_MAX)).read_line(&mut line).await?;
+    let request = match serde_json::from_str(&line) {
+        Ok(request) => request,
+        Err(error) => return Ok(refusal(&format!("not a request: {error}"))),
+    };
+    let (reply, answer) = oneshot::channel();
+    let gone = |_| io::Error::other("the agent is stopping");
+    calls.send(ControlCall { request, reply }).await.map_err(|_| gone(()))?;
+    answer.await.map_err(|_| gone(()))
+}
+
+fn refusal(message: &str) -> Value {
+    json!({ "error": message })
+}
+
+/// The answer of the agent.
+pub(super) fn answer(request: &ControlRequest, view: &EngineView, store: &Store) -> Value {
+    let stats = store.stats();
+    let running: Vec<Value> = view
+        .operations
+        .iter()
+        .map(|operation| {
+            json!({
+                "id": operation.id,
+                "operation": operation.operation,
+                "state": operation.state,
+                "attempt": operation.attempt,
+                "created_by": operation.created_by,
+            })
+        })
+        .collect();
+    match request {
+        ControlRequest::Status => json!({
+            "agent_version": env!("CARGO_PKG_VERSION"),
+            "link": link(view.link),
+            "clock": { "state": view.status.clock, "cloud_offset_ms": view.cloud_offset_ms },
+            "boot_id": view.boot_id,
+            "uptime_ms": view.status.uptime_ms,
+            "store": {
+                "epoch": view.store_epoch,
+                "file_bytes": stats.file_bytes,
+                "commits": stats.commits,
+                "syncs": stats.syncs,
+                "bytes": stats.bytes,
+            },
+            "state": view.status.state,
+            "needs_attention": view.status.needs_attention,
+            "locked": view.status.health.locked,
+            "config_revision": view.status.config_revision,
+            "health": view.status.health,
+            "operations": running,
+            "unsent_reports": view.status.unacked,
+        }),
+        ControlRequest::Operations => {
+            let finished: Vec<Value> =
+                view.finished.iter().rev().map(|finished| verdict(*finished, store)).collect();
+            json!({ "operations": running, "finished": finished })
+        }
+    }
+}
+
+fn link(link: LinkView) -> Value {
+    match link {
+        LinkView::Waiting { ms } => json!({ "state": "waiting", "ms": ms }),
+        LinkView::Connecting => json!({ "state": "connecting" }),
+        LinkView::Up { ms } => json!({ "state": "up", "ms": ms }),
+        LinkView::Closing => json!({ "state": "closing" }),
+    }
+}
+
+fn verdict(finished: FinishedView, store: &Store) -> Value {
+    let body = store.report(finished.place).ok().flatten().map(|report| report.body);
+    let Some(ReportBody::Operation(report)) = body else {
+        return json!({ "id": finished.id, "acked": finished.acked });
+    };
+    json!({
+        "id": report.id,
+        "operation": report.operation,
+        "status": report.outcome.status,
+        "result": report.outcome.result,
+        "error": report.outcome.error,
+        "started_at": report.started_at,
+        "finished_at": report.finished_at,
+        "duration_ms": report.duration_ms,
+        "attempt": report.attempt,
+        "acked": finished.acked,
+    })
+}
+
+/// Asks a running agent.
+///
+/// # Errors
+/// When there is none, or it does not answer, or refuses.
+pub fn ask(socket: PathBuf, request: &ControlRequest) -> io::Result<Value> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let question = async {
+        let mut stream = UnixStream::connect(&socket).await?;
+        let mut line = serde_json::to_string(request)?;
+        line.push('\n');
+        stream.write_all(line.as_bytes()).await?;
+        let mut answer = String::new();
+        stream.take(ANSWER_BYTES_MAX).read_to_string(&mut answer).await?;
+        serde_json::from_str::<Value>(&answer).map_err(io::Error::from)
+    };
+    let answer = runtime.block_on(async {
+        tokio::time::timeout(CALL_TIME_MAX, question)
+            .await
+            .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the agent does not answer"))?
+    })?;
+    match answer.get("error").and_then(Value::as_str) {
+        Some(message) => Err(io::Error::new(io::ErrorKind::PermissionDenied, message.to_owned())),
+        None => Ok(answer),
+    }
+}

@@ -1,0 +1,284 @@
+//! How each kind runs on the hardware.
+
+use std::time::Duration;
+
+use terminal_core::engine::{CallOutcome, RestartOrder, StartOrder};
+use terminal_hal::{
+    ErrorCode, Failure, OperationId, OperationResult, Parameters,
+    api::{
+        Call, CloseState, Firmware, HoldPolicy, IfPaymentActive, InstallOutcome, LockRequest,
+        Payments, Power, SettingsOutcome,
+    },
+    operation::{
+        ConfigureParameters, ConfigureResult, EndOfDayParameters, EndOfDayResult, LockParameters,
+        RebootResult, UpdateParameters,
+        end_of_day::CloseMode,
+        reboot::{BootReason, RebootScope},
+    },
+};
+use uuid::Uuid;
+
+use super::{Hardware, hold};
+use crate::{shell::clock, uploads};
+
+/// Runs an order to its end.
+pub(super) async fn run(hardware: &Hardware, call: &Call, order: &StartOrder) -> CallOutcome {
+    let policy = hold::policy(order.policy);
+    let result = match &order.parameters {
+        Parameters::EndOfDay(parameters) => {
+            end_of_day(hardware, call, policy, parameters).await.map(OperationResult::EndOfDay)
+        }
+        Parameters::SendLogs(parameters) => match &hardware.hal.logs {
+            Some(logs) => {
+                let Hardware { uploads, upload_limits: limits, .. } = hardware;
+                let now = clock::wall();
+                uploads::send_logs(call, parameters, logs.as_ref(), uploads, now, limits)
+                    .await
+                    .map(OperationResult::SendLogs)
+            }
+            None => Err(missing("log source")),
+        },
+        Parameters::CheckUpdate(parameters) => match &hardware.hal.firmware {
+            Some(firmware) => {
+                firmware.check(call, parameters).await.map(OperationResult::CheckUpdate)
+            }
+            None => Err(missing("firmware")),
+        },
+        Parameters::OpenMenu(parameters) => match &hardware.hal.screen {
+            Some(screen) => {
+                let opening = screen.open_menu(call, parameters);
+                without_payments(hardware, call, policy, opening)
+                    .await
+                    .map(OperationResult::OpenMenu)
+            }
+            None => Err(missing("screen")),
+        },
+        Parameters::Reboot(_) => return ready_to_restart(hardware, call, policy).await,
+        Parameters::Update(parameters) => return update(hardware, call, policy, parameters).await,
+        Parameters::Lock(parameters) => lock(hardware, call, order, parameters).await,
+        Parameters::Unlock(parameters) => match payments(hardware) {
+            Ok(payments) => payments
+                .set_locked(call, &LockRequest::Unlock(parameters.clone()))
+                .await
+                .map(OperationResult::Unlock),
+            Err(failure) => Err(failure),
+        },
+        Parameters::Configure(parameters) => {
+            configure(hardware, call, parameters).await.map(OperationResult::Configure)
+        }
+    };
+    outcome(result)
+}
+
+/// Makes the restart that has been journalled. `None` once a device restart is in motion: this
+/// boot has nothing more to say about it.
+pub(super) async fn restart(
+    hardware: &Hardware,
+    call: &Call,
+    order: &RestartOrder,
+) -> Option<CallOutcome> {
+    let policy = hold::policy(terminal_core::protocol::Policy::default());
+    let delay = Duration::from_secs(order.parameters.delay_s.into());
+    let restarting = restart_now(hardware, call, order, delay);
+    let answer = match &hardware.hal.payments {
+        Some(payments) => hold::extending(payments.as_ref(), call, policy, restarting).await,
+        None => restarting.await,
+    };
+    if matches!(answer, Ok(None)) {
+        return None;
+    }
+    if let Some(payments) = &hardware.hal.payments {
+        hold::release(payments.as_ref(), call).await;
+    }
+    match answer {
+        Ok(None) => None,
+        Ok(Some(result)) => Some(CallOutcome::Completed(Box::new(OperationResult::Reboot(result)))),
+        Err(failure) => Some(CallOutcome::Failed(failure)),
+    }
+}
+
+async fn restart_now(
+    hardware: &Hardware,
+    call: &Call,
+    order: &RestartOrder,
+    delay: Duration,
+) -> Result<Option<RebootResult>, Failure> {
+    let power = power(hardware)?;
+    tokio::select! {
+        () = tokio::time::sleep(delay) => {}
+        () = call.cancellation.cancelled() => {
+            return Err(Failure::new(ErrorCode::Canceled, "withdrawn before the restart"));
+        }
+    }
+    match order.parameters.scope {
+        RebootScope::Device => power.reboot(call).await.map(|()| None),
+        RebootScope::Application => {
+            power.restart_application(call).await?;
+            let boot_id = power.boot_id().await?;
+            Ok(Some(RebootResult {
+                scope: RebootScope::Application,
+                boot_id_before: boot_id,
+                boot_id_after: boot_id,
+                boot_reason: BootReason::Requested,
+            }))
+        }
+    }
+}
+
+async fn end_of_day(
+    hardware: &Hardware,
+    call: &Call,
+    policy: HoldPolicy,
+    parameters: &EndOfDayParameters,
+) -> Result<EndOfDayResult, Failure> {
+    let payments = payments(hardware)?;
+    let closing = payments.close_batch(call, parameters);
+    match parameters.mode {
+        CloseMode::Close => hold::holding(payments, call, policy, closing).await,
+        // Reading totals disturbs nobody.
+        CloseMode::Report | CloseMode::Previous => closing.await,
+    }
+}
+
+/// Payments are held off and stay so: what comes next is the restart.
+async fn ready_to_restart(hardware: &Hardware, call: &Call, policy: HoldPolicy) -> CallOutcome {
+    let Some(payments) = &hardware.hal.payments else {
+        return CallOutcome::ReadyToRestart { instance: None };
+    };
+    if let Err(failure) = payments.hold_payments(call, &policy).await {
+        return CallOutcome::Failed(failure);
+    }
+    CallOutcome::ReadyToRestart { instance: payments.instance().await.ok() }
+}
+
+async fn update(
+    hardware: &Hardware,
+    call: &Call,
+    policy: HoldPolicy,
+    parameters: &UpdateParameters,
+) -> CallOutcome {
+    let installed = match firmware(hardware) {
+        Ok(firmware) => install(hardware, firmware, call, policy, parameters).await,
+        Err(failure) => Err(failure),
+    };
+    match installed {
+        Ok(InstallOutcome::AlreadyRunning(result)) => {
+            CallOutcome::Completed(Box::new(OperationResult::Update(result)))
+        }
+        Ok(InstallOutcome::RestartRequired) => ready_to_restart(hardware, call, policy).await,
+        Err(failure) => match (failure.code, failure.retry_after_s) {
+            (ErrorCode::OutsideWindow, Some(retry_after_s)) => {
+                CallOutcome::Deferred { retry_after_s }
+            }
+            _ => CallOutcome::Failed(failure),
+        },
+    }
+}
+
+async fn install(
+    hardware: &Hardware,
+    firmware: &dyn Firmware,
+    call: &Call,
+    policy: HoldPolicy,
+    parameters: &UpdateParameters,
+) -> Result<InstallOutcome, Failure> {
+    if parameters.close_batch_first {
+        close_first(payments(hardware)?, call, policy).await?;
+    }
+    firmware.install(call, parameters).await
+}
+
+/// Closes the batch under an id of its own, which an interrupted update finds again.
+async fn close_first(
+    payments: &dyn Payments,
+    call: &Call,
+    policy: HoldPolicy,
+) -> Result<(), Failure> {
+    let id = OperationId(Uuid::new_v5(&call.id.0, b"close_batch_first"));
+    let mut call = call.clone();
+    call.id = id;
+    match payments.query_close(id).await? {
+        CloseState::Finished(_) => Ok(()),
+        CloseState::NotStarted => {
+            let parameters = EndOfDayParameters::default();
+            let closing = payments.close_batch(&call, &parameters);
+            hold::holding(payments, &call, policy, closing).await.map(|_| ())
+        }
+        CloseState::Failed(failure) => Err(failure),
+        CloseState::Running | CloseState::Unknown => {
+            let reason = "what became of the close before the update is not known";
+            Err(Failure::new(ErrorCode::CloseUnconfirmed, reason))
+        }
+    }
+}
+
+async fn lock(
+    hardware: &Hardware,
+    call: &Call,
+    order: &StartOrder,
+    parameters: &LockParameters,
+) -> Result<OperationResult, Failure> {
+    let payments = payments(hardware)?;
+    let if_active = if parameters.finish_active_payment {
+        IfPaymentActive::Wait
+    } else {
+        IfPaymentActive::Cancel
+    };
+    let policy = hold::policy_with(order.policy, if_active);
+    let request = LockRequest::Lock(parameters.clone());
+    let locking = payments.set_locked(call, &request);
+    hold::holding(payments, call, policy, locking).await.map(OperationResult::Lock)
+}
+
+async fn configure(
+    hardware: &Hardware,
+    call: &Call,
+    parameters: &ConfigureParameters,
+) -> Result<ConfigureResult, Failure> {
+    let payments = payments(hardware)?;
+    match payments.apply_settings(call, parameters.revision, &parameters.config).await? {
+        SettingsOutcome::Applied(result) => Ok(result),
+        SettingsOutcome::Rejected(problems) => {
+            let lines: Vec<_> =
+                problems.iter().map(|p| format!("{}: {}", p.path, p.message)).collect();
+            Err(Failure::new(ErrorCode::InvalidParameters, lines.join("; ")))
+        }
+    }
+}
+
+/// Runs `work` while no payment can start, where the terminal has a payment application.
+async fn without_payments<T>(
+    hardware: &Hardware,
+    call: &Call,
+    policy: HoldPolicy,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    match &hardware.hal.payments {
+        Some(payments) => hold::holding(payments.as_ref(), call, policy, work).await,
+        None => work.await,
+    }
+}
+
+fn outcome(result: Result<OperationResult, Failure>) -> CallOutcome {
+    match result {
+        Ok(result) => CallOutcome::Completed(Box::new(result)),
+        Err(failure) => CallOutcome::Failed(failure),
+    }
+}
+
+fn payments(hardware: &Hardware) -> Result<&dyn Payments, Failure> {
+    hardware.hal.payments.as_deref().ok_or_else(|| missing("payment application"))
+}
+
+fn firmware(hardware: &Hardware) -> Result<&dyn Firmware, Failure> {
+    hardware.hal.firmware.as_deref().ok_or_else(|| missing("firmware"))
+}
+
+fn power(hardware: &Hardware) -> Result<&dyn Power, Failure> {
+    hardware.hal.power.as_deref().ok_or_else(|| missing("power control"))
+}
+
+fn missing(what: &str) -> Failure {
+    let reason = format!("this terminal has no {what}");
+    Failure::new(ErrorCode::UnsupportedOperation, reason)
+}

@@ -1,0 +1,16 @@
+//! The one loop: next event → engine → effects, in order.
+//!
+//! One task owns the engine and the store. Everything else talks to it through bounded channels.
+//! Events that are ready together are stepped together and their appends become one commit, which
+//! comes before every other effect of any of them.
+
+mod clock;
+mod control;
+mod executor;
+mod journal;
+mod run;
+mod watchdog;
+
+pub use control::{ControlRequest, ask};
+pub use journal::init as init_log;
+pub use run::{RunError, run};

@@ -1,0 +1,442 @@
+//! From a configuration to a running agent.
+
+use std::{
+    collections::VecDeque,
+    future::pending,
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use terminal_core::{
+    engine::{Effect, Engine, Event, Identity, Moment, ReportOrder, Settings, Write},
+    protocol::{AgentFrame, Report, encode},
+};
+use terminal_hal::{
+    BootId, Failure,
+    api::Hal,
+    mock::{MockConfig, MockError, MockTerminal},
+    operation::reboot::BootReason,
+};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::{Notify, mpsc},
+    task::LocalSet,
+};
+
+use super::{
+    clock::{self, LastGoodTime},
+    control::{self, ControlCall},
+    executor::{Executor, Hardware},
+    watchdog::Watchdog,
+};
+use crate::{
+    config::{Config, HalConfig},
+    link::{self, Connector, LinkEvent, LinkHandle, Trust, VerificationClock},
+    store::{OpenedStore, Store, StoreError, StoreLimits},
+    uploads::{HttpsUploads, UploadLimits, Uploads},
+};
+
+/// Events that may wait for the loop; their senders then wait.
+const EVENTS_MAX: usize = 64;
+/// Events that are stepped together before their effects are carried out.
+const BATCH_MAX: usize = 16;
+
+/// Most compressed bytes of one upload, whatever the cloud asks for.
+const UPLOAD_BYTES_MAX: u64 = 64 << 20;
+/// About the wait before an upload to a URL is tried again.
+const UPLOAD_RETRY_DELAY: Duration = Duration::from_secs(2);
+/// At the end the link may take this long to close.
+const FAREWELL_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// Why the agent cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The store cannot be opened or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The hardware layer cannot be had.
+    #[error("hardware layer: {0}")]
+    Hal(#[from] MockError),
+    /// The hardware layer does not say who or where it is.
+    #[error("hardware layer: {0}")]
+    Hardware(Failure),
+    /// The control socket cannot be made.
+    #[error("control socket {path}: {source}")]
+    Control {
+        /// Its path.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Signals or timers cannot be had.
+    #[error("cannot set up the process: {0}")]
+    Process(#[from] std::io::Error),
+}
+
+/// Runs until the process is told to stop.
+///
+/// # Errors
+/// When the store, the hardware layer or the process itself fails. Never because the network or
+/// the cloud is away.
+pub fn run(config: Config) -> Result<(), RunError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let tasks = Rc::new(LocalSet::new());
+    let shell = Shell::start(config, Rc::clone(&tasks));
+    runtime.block_on(tasks.run_until(async { shell.await?.run().await }))
+}
+
+struct Shell {
+    engine: Engine,
+    store: Store,
+    executor: Executor,
+    events: mpsc::Receiver<Event>,
+    connector: Arc<Connector>,
+    link: Option<LinkHandle>,
+    /// Of the newest link.
+    link_events: mpsc::Receiver<LinkEvent>,
+    uploads: Arc<Uploads>,
+    control: mpsc::Receiver<ControlCall>,
+    watchdog: Watchdog,
+    verification_clock: Arc<VerificationClock>,
+    last_good_time: LastGoodTime,
+    /// Events that arose while effects were carried out.
+    arisen: VecDeque<Event>,
+    storage_was_low: bool,
+    terminate: Signal,
+    interrupt: Signal,
+    /// The hardware layer restarts the device: stop as at a shutdown.
+    rebooting: Arc<Notify>,
+}
+
+/// What became of a batch.
+#[derive(PartialEq, Eq)]
+enum Next {
+    GoOn,
+    Stop,
+}
+
+impl Shell {
+    async fn start(config: Config, tasks: Rc<LocalSet>) -> Result<Self, RunError> {
+        let limits = StoreLimits {
+            ballast_bytes: config.store.ballast_bytes,
+            reserve_bytes: config.store.reserve_bytes,
+        };
+        std::fs::create_dir_all(&config.store.directory)?;
+        let OpenedStore { store, snapshot, damage } =
+            Store::open(&config.store.directory.join("store"), limits)?;
+        let rebooting = Arc::new(Notify::new());
+        let hal = open_hal(&config, &rebooting)?;
+        let (boot_id, boot_reason) = boot(&hal).await?;
+        let identity = Identity {
+            terminal_id: config.terminal.id.clone(),
+            serial_number: config.terminal.serial_number.clone(),
+            model: config.terminal.model.clone(),
+            agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+            software_version: config.terminal.software_version.clone(),
+            boot_id,
+            boot_reason,
+        };
+        let settings = Settings {
+            supported: hal.operations(),
+            allowed: config.allowed_operations.clone(),
+            backoff: config.backoff,
+        };
+        let damage = damage
+            .map(|damage| format!("{}; moved to {}", damage.reason, damage.moved_to.display()));
+        let engine = Engine::new(identity, settings, snapshot, damage, &clock::moment());
+
+        let verification_clock = Arc::new(VerificationClock::default());
+        let good_time_file = config.store.directory.join("last-good-time");
+        let last_good_time = LastGoodTime::load(good_time_file, &verification_clock);
+        let connector = Connector::new(config.link.clone(), Arc::clone(&verification_clock));
+        let uploads = Arc::new(Uploads::new(https_uploads(&config, &verification_clock)));
+        let (event_sender, events) = mpsc::channel(EVENTS_MAX);
+        let (_, link_events) = mpsc::channel(1);
+        let (control_sender, control) = mpsc::channel(control::CALLS_MAX);
+        control::serve(&config.control, control_sender, &tasks).map_err(|source| {
+            RunError::Control { path: config.control.socket.display().to_string(), source }
+        })?;
+        let upload_limits = UploadLimits {
+            hosts: config.uploads.hosts,
+            bytes_max: UPLOAD_BYTES_MAX,
+            allow_private_addresses: config.uploads.allow_private_addresses,
+        };
+        let hardware = Hardware { hal, uploads: Arc::clone(&uploads), upload_limits };
+        watch_network(&tasks, event_sender.clone());
+        Ok(Self {
+            engine,
+            store,
+            executor: Executor::new(hardware, event_sender, Rc::clone(&tasks)),
+            events,
+            connector: Arc::new(connector),
+            link: None,
+            link_events,
+            uploads,
+            control,
+            watchdog: Watchdog::from_environment(),
+            verification_clock,
+            last_good_time,
+            arisen: VecDeque::from([Event::Started, Event::HalConnected]),
+            storage_was_low: false,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            rebooting,
+        })
+    }
+
+    async fn run(mut self) -> Result<(), RunError> {
+        self.watchdog.ready();
+        loop {
+            let event = self.next_event().await;
+            self.watchdog.feed();
+            if self.step_all_ready(event)? == Next::Stop {
+                return self.farewell().await;
+            }
+            // The link writes what this round has queued before the next one queues more.
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Everything is on the medium; the link gets a moment to close.
+    async fn farewell(mut self) -> Result<(), RunError> {
+        self.watchdog.stopping();
+        let closed = async {
+            while let Some(event) = self.link_events.recv().await {
+                if matches!(event, LinkEvent::Closed(_)) {
+                    return;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(FAREWELL_TIME_MAX, closed).await;
+        Ok(())
+    }
+
+    /// Steps everything that is ready, then carries out the effects.
+    fn step_all_ready(&mut self, first: Event) -> Result<Next, RunError> {
+        let mut effects = Vec::new();
+        let mut next = Some(first);
+        let mut stepped = 0;
+        while let Some(event) = next {
+            let moment = clock::moment();
+            self.note(&event, &moment);
+            self.engine.step(&moment, &event, &mut effects);
+            stepped += 1;
+            next = if stepped < BATCH_MAX { self.ready_event() } else { None };
+        }
+        self.carry_out(effects)
+    }
+
+    /// What the shell itself has to know.
+    fn note(&mut self, event: &Event, moment: &Moment) {
+        self.last_good_time.observe(moment, &self.verification_clock);
+        if matches!(event, Event::LinkClosed(_)) {
+            self.link = None;
+            self.uploads.link_down();
+        }
+    }
+
+    /// Commits everything first, in one; then does the rest in order.
+    fn carry_out(&mut self, effects: Vec<Effect>) -> Result<Next, RunError> {
+        let mut writes: Vec<Write> = Vec::new();
+        let mut rest = Vec::with_capacity(effects.len());
+        for effect in effects {
+            if let Effect::Append(more) = effect {
+                writes.extend(more);
+            } else {
+                rest.push(effect);
+            }
+        }
+        if !writes.is_empty() {
+            self.store.append(&writes)?;
+            self.look_at_storage();
+        }
+        for effect in rest {
+            if self.perform(effect)? == Next::Stop {
+                return Ok(Next::Stop);
+            }
+        }
+        Ok(Next::GoOn)
+    }
+
+    fn perform(&mut self, effect: Effect) -> Result<Next, RunError> {
+        match effect {
+            // Taken out before.
+            Effect::Append(writes) => self.store.append(&writes)?,
+            Effect::Connect => {
+                // A channel of its own: the link before may still speak.
+                let (events, link_events) = mpsc::channel(EVENTS_MAX);
+                self.link_events = link_events;
+                self.link = Some(link::spawn(Arc::clone(&self.connector), events));
+            }
+            Effect::Send(frame) => self.send(&frame),
+            Effect::SendReport(order) => self.send_report(order)?,
+            Effect::Ping => self.with_link(LinkHandle::ping),
+            Effect::CloseLink { code, reason } => {
+                self.with_link(|link| link.close(code, &reason));
+            }
+            Effect::Start(order) => self.executor.start(*order),
+            Effect::Cancel(id) => self.executor.cancel(id),
+            Effect::Abandon(id) => self.executor.abandon(id),
+            Effect::Verify(order) => self.executor.verify(*order),
+            Effect::Restart(order) => self.executor.restart(*order),
+            Effect::Configure(configuration) => self.executor.configure(configuration),
+            Effect::ReadHealth => {
+                self.look_at_storage();
+                self.executor.read_health(self.store.free_bytes());
+            }
+            Effect::UploadAcked(ack) => self.uploads.acked(ack),
+            Effect::UploadRefused { id, code } => self.uploads.refused(id, &code),
+            Effect::AllowUploads => {
+                if let Some(link) = &self.link {
+                    self.uploads.link_up(link.bulk());
+                }
+            }
+            Effect::Stop => return Ok(Next::Stop),
+        }
+        Ok(Next::GoOn)
+    }
+
+    fn with_link(&self, act: impl FnOnce(&LinkHandle)) {
+        if let Some(link) = &self.link {
+            act(link);
+        }
+    }
+
+    fn send(&self, frame: &AgentFrame) {
+        self.with_link(|link| link.send_text(encode(frame)));
+    }
+
+    fn send_report(&self, order: ReportOrder) -> Result<(), RunError> {
+        let ReportOrder { place, seq, store_epoch } = order;
+        let report = match self.store.report(place)? {
+            Some(stored) => Report { seq, store_epoch, ..stored },
+            None => Report::dropped(seq, store_epoch),
+        };
+        self.send(&AgentFrame::Report(Box::new(report)));
+        Ok(())
+    }
+
+    fn look_at_storage(&mut self) {
+        let low = self.store.storage_low();
+        if low != self.storage_was_low {
+            self.storage_was_low = low;
+            self.arisen.push_back(Event::StorageChanged { low });
+        }
+    }
+
+    /// The next thing that happens, however long that takes.
+    async fn next_event(&mut self) -> Event {
+        loop {
+            if let Some(event) = self.arisen.pop_front() {
+                return event;
+            }
+            let until_deadline = self.until_deadline();
+            let deadline = async {
+                match until_deadline {
+                    Some(wait) => tokio::time::sleep(wait).await,
+                    None => pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                _ = self.terminate.recv() => return Event::StopRequested,
+                _ = self.interrupt.recv() => return Event::StopRequested,
+                () = self.rebooting.notified() => return Event::StopRequested,
+                Some(call) = self.control.recv() => self.answer(call),
+                Some(event) = self.events.recv() => return event,
+                Some(event) = self.link_events.recv() => return link_event(event),
+                () = deadline => return Event::Woken,
+            }
+        }
+    }
+
+    /// Something that has happened already.
+    fn ready_event(&mut self) -> Option<Event> {
+        if let Some(event) = self.arisen.pop_front() {
+            return Some(event);
+        }
+        if let Ok(event) = self.events.try_recv() {
+            return Some(event);
+        }
+        self.link_events.try_recv().ok().map(link_event)
+    }
+
+    /// Time until the engine or the watchdog wants to be woken.
+    fn until_deadline(&self) -> Option<Duration> {
+        let now = clock::monotonic();
+        let engine = self.engine.next_deadline().map(|at| Duration::from_millis(at.ms_since(now)));
+        [engine, self.watchdog.interval()].into_iter().flatten().min()
+    }
+
+    fn answer(&self, call: ControlCall) {
+        let view = self.engine.view(&clock::moment());
+        let answer = control::answer(&call.request, &view, &self.store);
+        // The asker may be gone.
+        let _ = call.reply.send(answer);
+    }
+}
+
+fn link_event(event: LinkEvent) -> Event {
+    match event {
+        LinkEvent::Opened => Event::LinkOpened,
+        LinkEvent::Text(bytes) => Event::FrameReceived(bytes),
+        LinkEvent::Heard => Event::PeerHeard,
+        LinkEvent::Closed(end) => Event::LinkClosed(end),
+    }
+}
+
+fn open_hal(config: &Config, rebooting: &Arc<Notify>) -> Result<Hal, RunError> {
+    match &config.hal {
+        HalConfig::Mock { state_file, script_file, seed } => {
+            let rebooting = Arc::clone(rebooting);
+            let mock = MockTerminal::open(MockConfig {
+                state_file: state_file.clone(),
+                script_file: script_file.clone(),
+                serial_number: config.terminal.serial_number.clone(),
+                model: config.terminal.model.clone(),
+                seed: *seed,
+                on_reboot: Arc::new(move || rebooting.notify_one()),
+                ..MockConfig::default()
+            })?;
+            Ok(mock.hal())
+        }
+    }
+}
+
+/// Identity of this boot and why it happened. Without a power capability every start counts as
+/// a new boot.
+async fn boot(hal: &Hal) -> Result<(BootId, BootReason), RunError> {
+    let Some(power) = &hal.power else {
+        let id = uuid::Uuid::from_u128(clock::moment().entropy);
+        return Ok((BootId(id), BootReason::Unknown));
+    };
+    let id = power.boot_id().await.map_err(RunError::Hardware)?;
+    let reason = power.reset_cause().await.unwrap_or(BootReason::Unknown);
+    Ok((id, reason))
+}
+
+/// Uploads to a URL need somebody to trust: a bundle of their own, or that of the link.
+fn https_uploads(config: &Config, clock: &Arc<VerificationClock>) -> Option<HttpsUploads> {
+    let own = config.uploads.ca_file.clone().map(|ca_file| Trust { ca_file, crl_file: None });
+    Some(HttpsUploads {
+        trust: own.or_else(|| config.link.trust.clone())?,
+        proxy: config.link.proxy.clone(),
+        timeouts: config.link.timeouts,
+        clock: Arc::clone(clock),
+        retry_delay: UPLOAD_RETRY_DELAY,
+    })
+}
+
+/// News of a better network end a wait for the next connection attempt.
+fn watch_network(tasks: &LocalSet, events: mpsc::Sender<Event>) {
+    tasks.spawn_local(async move {
+        let mut changes = link::network::changes();
+        loop {
+            changes.came_up().await;
+            if events.send(Event::NetworkUp).await.is_err() {
+                return;
+            }
+        }
+    });
+}

@@ -1,0 +1,97 @@
+//! The screen, and how tests look at it.
+
+use super::{
+    MockTerminal,
+    script::Method,
+    state::{OpenMenu, State},
+};
+use crate::{
+    Timestamp,
+    api::{Call, HalFuture, Screen},
+    operation::{OpenMenuParameters, OpenMenuResult, open_menu::Menu},
+    text::bounded,
+};
+
+/// Characters of a message that fit on the screen.
+const MESSAGE_CHARS_MAX: usize = 60;
+
+/// What somebody in front of the terminal sees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScreenView {
+    /// What is in front.
+    pub showing: Showing,
+    /// Its text; the name of the menu for a menu.
+    pub text: String,
+}
+
+/// What kind of screen is in front.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Showing {
+    /// Nothing special.
+    Idle,
+    /// The lock.
+    Locked,
+    /// A message, such as an activation code.
+    Message,
+    /// A menu.
+    Menu,
+}
+
+impl Screen for MockTerminal {
+    fn open_menu<'a>(
+        &'a self,
+        call: &'a Call,
+        parameters: &'a OpenMenuParameters,
+    ) -> HalFuture<'a, OpenMenuResult> {
+        Box::pin(self.perform(Method::OpenMenu, Some(call), |shared| {
+            let opened_at = shared.now;
+            let closes_at = opened_at.plus_ms(u64::from(parameters.timeout_s) * 1000);
+            // A customer who is paying is not interrupted.
+            let shown = shared.live.payment.is_none();
+            shared.commit(|state| {
+                let menu = OpenMenu { menu: parameters.menu, opened_at, closes_at };
+                state.screen.menu = Some(menu);
+                state.count_effect(call.id, Method::OpenMenu);
+                Ok(OpenMenuResult { opened_at, shown })
+            })
+        }))
+    }
+
+    fn show_message<'a>(&'a self, message: Option<&'a str>) -> HalFuture<'a, ()> {
+        Box::pin(self.perform(Method::ShowMessage, None, move |shared| {
+            shared.commit(|state| {
+                state.screen.message = message.map(|text| bounded(text, MESSAGE_CHARS_MAX));
+                Ok(())
+            })
+        }))
+    }
+}
+
+impl MockTerminal {
+    /// What is on the screen.
+    pub fn screen(&self) -> ScreenView {
+        let shared = self.shared();
+        view(&shared.state, shared.now)
+    }
+}
+
+fn view(state: &State, now: Timestamp) -> ScreenView {
+    let screen = &state.screen;
+    let menu = screen.menu.as_ref().filter(|menu| menu.closes_at > now);
+    let (showing, text) = match (menu, &screen.message, &screen.lock_message) {
+        (Some(menu), _, _) => (Showing::Menu, menu_name(menu.menu)),
+        (None, Some(message), _) => (Showing::Message, message.as_str()),
+        (None, None, Some(message)) => (Showing::Locked, message.as_str()),
+        (None, None, None) => (Showing::Idle, screen.idle_message.as_str()),
+    };
+    ScreenView { showing, text: text.to_owned() }
+}
+
+const fn menu_name(menu: Menu) -> &'static str {
+    match menu {
+        Menu::Settings => "settings",
+        Menu::Network => "network",
+        Menu::Reports => "reports",
+        Menu::Diagnostics => "diagnostics",
+    }
+}

@@ -1,0 +1,311 @@
+//! What the cloud remembers: one SQLite file, one thread that owns it.
+//!
+//! Every answer of [`Db::write`] comes after the commit; jobs that arrive together share one.
+
+pub(crate) mod logs;
+pub(crate) mod offline;
+pub(crate) mod operations;
+pub(crate) mod pending;
+pub(crate) mod reports;
+mod schema;
+pub(crate) mod session;
+pub(crate) mod terminals;
+pub(crate) mod timeline;
+pub(crate) mod tokens;
+pub(crate) mod verdict;
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use rusqlite::{Connection, Row};
+use terminal_hal::Timestamp;
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// Jobs that wait for the thread.
+const JOBS_MAX: usize = 1024;
+/// Jobs that share a commit.
+const JOBS_PER_COMMIT_MAX: usize = 256;
+/// A job that cannot be handed over or answered within this time fails.
+const JOB_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Why a record could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum DbError {
+    /// From SQLite.
+    #[error("database: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// A stored JSON document cannot be read.
+    #[error("stored document: {0}")]
+    Json(#[from] serde_json::Error),
+    /// A number that SQLite cannot hold, or a stored id that is none.
+    #[error("value out of range: {0}")]
+    Range(&'static str),
+    /// The cloud is being stopped.
+    #[error("the database is closed")]
+    Closed,
+    /// The database did not answer in time.
+    #[error("the database did not answer within 30 s")]
+    Overloaded,
+    /// A file or the random source.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+}
+
+type Reply = Box<dyn FnOnce(Result<(), DbError>) + Send>;
+/// Runs inside the transaction; says whether to keep what it wrote, and how to answer.
+type Work = Box<dyn FnOnce(&Connection) -> (bool, Reply) + Send>;
+
+struct Job {
+    work: Work,
+    writes: bool,
+}
+
+enum Message {
+    Job(Job),
+    Close,
+}
+
+/// Handle of the database thread.
+#[derive(Clone)]
+pub(crate) struct Db {
+    jobs: mpsc::Sender<Message>,
+    commits: watch::Receiver<u64>,
+    killed: Arc<AtomicBool>,
+}
+
+impl Db {
+    /// Opens the file and starts its thread.
+    pub(crate) fn start(path: &Path) -> Result<(Self, std::thread::JoinHandle<()>), DbError> {
+        let connection = open(path)?;
+        connection.execute("UPDATE terminals SET session_id = NULL", [])?;
+        let (jobs, inbox) = mpsc::channel(JOBS_MAX);
+        let (committed, commits) = watch::channel(0);
+        let killed = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&killed);
+        let thread = std::thread::Builder::new()
+            .name("database".into())
+            .spawn(move || serve(&connection, inbox, &committed, &flag))?;
+        Ok((Self { jobs, commits, killed }, thread))
+    }
+
+    /// Runs `work` in a transaction; answers after the commit.
+    pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, DbError> + Send + 'static,
+    ) -> Result<T, DbError> {
+        self.call(true, work).await
+    }
+
+    /// Runs `work` without announcing a change.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, DbError> + Send + 'static,
+    ) -> Result<T, DbError> {
+        self.call(false, work).await
+    }
+
+    /// Changes with every commit that wrote something.
+    pub(crate) fn commits(&self) -> watch::Receiver<u64> {
+        self.commits.clone()
+    }
+
+    /// From now on nothing is committed any more, as if the process had been killed.
+    pub(crate) fn kill(&self) {
+        self.killed.store(true, Ordering::SeqCst);
+    }
+
+    /// Ends the thread after what is queued; not to be called from asynchronous code.
+    pub(crate) fn close(&self) {
+        let _ = self.jobs.blocking_send(Message::Close);
+    }
+
+    /// Ends the thread of a database that has been killed.
+    pub(crate) fn close_soon(&self) {
+        // When the queue is full the thread is awake and sees the kill.
+        let _ = self.jobs.try_send(Message::Close);
+    }
+
+    async fn call<T: Send + 'static>(
+        &self,
+        writes: bool,
+        work: impl FnOnce(&Connection) -> Result<T, DbError> + Send + 'static,
+    ) -> Result<T, DbError> {
+        let (answer, answered) = oneshot::channel();
+        let work: Work = Box::new(move |connection| {
+            let outcome = work(connection);
+            let keep = outcome.is_ok();
+            let reply: Reply = Box::new(move |committed| {
+                // Nobody waits any more: the caller's task has ended.
+                let _ = answer.send(committed.and(outcome));
+            });
+            (keep, reply)
+        });
+        let exchange = async {
+            self.jobs
+                .send(Message::Job(Job { work, writes }))
+                .await
+                .map_err(|_| DbError::Closed)?;
+            answered.await.map_err(|_| DbError::Closed)?
+        };
+        tokio::time::timeout(JOB_TIMEOUT, exchange).await.map_err(|_| DbError::Overloaded)?
+    }
+}
+
+/// Opens the file, durable at every commit, with its tables.
+pub(crate) fn open(path: &Path) -> Result<Connection, DbError> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(Duration::from_secs(10))?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", "ON")?;
+    connection.set_prepared_statement_cache_capacity(128);
+    schema::create(&connection)?;
+    Ok(connection)
+}
+
+fn serve(
+    connection: &Connection,
+    mut inbox: mpsc::Receiver<Message>,
+    committed: &watch::Sender<u64>,
+    killed: &AtomicBool,
+) {
+    while let Some(Message::Job(first)) = inbox.blocking_recv() {
+        if killed.load(Ordering::SeqCst) {
+            return;
+        }
+        let mut closing = false;
+        let mut jobs = vec![first];
+        while jobs.len() < JOBS_PER_COMMIT_MAX {
+            match inbox.try_recv() {
+                Ok(Message::Job(job)) => jobs.push(job),
+                Ok(Message::Close) => {
+                    closing = true;
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+        let writes = jobs.iter().any(|job| job.writes);
+        let (outcome, replies) = run(connection, jobs, killed);
+        if outcome.is_ok() && writes {
+            committed.send_modify(|count| *count += 1);
+        }
+        for reply in replies {
+            // rusqlite errors cannot be cloned: the text goes to the log, the callers learn that
+            // nothing was kept.
+            reply(if outcome.is_ok() { Ok(()) } else { Err(DbError::Closed) });
+        }
+        if let Err(error) = outcome {
+            tracing::error!(%error, "transaction failed");
+        }
+        if closing {
+            return;
+        }
+    }
+}
+
+fn run(
+    connection: &Connection,
+    jobs: Vec<Job>,
+    killed: &AtomicBool,
+) -> (Result<(), DbError>, Vec<Reply>) {
+    if let Err(error) = connection.execute_batch("BEGIN IMMEDIATE") {
+        return (Err(error.into()), Vec::new());
+    }
+    let mut replies = Vec::with_capacity(jobs.len());
+    let outcome = jobs.into_iter().try_for_each(|job| {
+        connection.execute_batch("SAVEPOINT job")?;
+        let (keep, reply) = (job.work)(connection);
+        replies.push(reply);
+        connection.execute_batch(if keep { "RELEASE job" } else { "ROLLBACK TO job; RELEASE job" })
+    });
+    let outcome = match outcome {
+        Ok(()) if killed.load(Ordering::SeqCst) => Err(DbError::Closed),
+        Ok(()) => connection.execute_batch("COMMIT").map_err(DbError::from),
+        Err(error) => Err(error.into()),
+    };
+    if outcome.is_err() {
+        // Nothing to roll back when the commit itself ended the transaction.
+        let _ = connection.execute_batch("ROLLBACK");
+    }
+    (outcome, replies)
+}
+
+/// The outer error is the database's, the inner one the request's.
+pub(crate) type NewTerminalOutcome =
+    Result<Result<terminals::NewTerminal, terminals::RegisterError>, DbError>;
+
+/// The system clock.
+pub(crate) fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_unix_ms(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// A `Timestamp` as SQLite stores it.
+pub(crate) fn ms(time: Timestamp) -> i64 {
+    i64::try_from(time.unix_ms()).unwrap_or(i64::MAX)
+}
+
+/// A stored instant.
+pub(crate) fn time(stored: i64) -> Timestamp {
+    Timestamp::from_unix_ms(u64::try_from(stored).unwrap_or_default())
+}
+
+/// A column of JSON text, absent when NULL.
+pub(crate) fn json<T: serde::de::DeserializeOwned>(
+    row: &Row<'_>,
+    column: &str,
+) -> Result<Option<T>, DbError> {
+    let text: Option<String> = row.get(column)?;
+    Ok(text.map(|text| serde_json::from_str(&text)).transpose()?)
+}
+
+/// A column that holds an id, absent when NULL.
+pub(crate) fn uuid(row: &Row<'_>, column: &str) -> Result<Option<uuid::Uuid>, DbError> {
+    let text: Option<String> = row.get(column)?;
+    text.map(|text| uuid::Uuid::parse_str(&text).map_err(|_| DbError::Range("stored id")))
+        .transpose()
+}
+
+/// Rows of a query, each read by `read`.
+pub(crate) fn rows<T>(
+    connection: &Connection,
+    sql: &str,
+    params: impl rusqlite::Params,
+    read: impl Fn(&Row<'_>) -> Result<T, DbError>,
+) -> Result<Vec<T>, DbError> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(params)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(read(row)?);
+    }
+    Ok(found)
+}
+
+/// The first row of a query, if any.
+pub(crate) fn row<T>(
+    connection: &Connection,
+    sql: &str,
+    params: impl rusqlite::Params,
+    read: impl Fn(&Row<'_>) -> Result<T, DbError>,
+) -> Result<Option<T>, DbError> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(params)?;
+    rows.next()?.map(read).transpose()
+}
+
+/// Runs one statement from the cache.
+pub(crate) fn execute(
+    connection: &Connection,
+    sql: &str,
+    params: impl rusqlite::Params,
+) -> Result<usize, DbError> {
+    Ok(connection.prepare_cached(sql)?.execute(params)?)
+}

@@ -1,0 +1,235 @@
+//! The life of one link, from `hello` to the close.
+
+use std::{convert::Infallible, future::pending, sync::Arc};
+
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use terminal_core::protocol::{CloudFrame, Hello, Reconnect, SessionId, Welcome, close_code};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until},
+};
+use tokio_tungstenite::tungstenite::Message;
+use uuid::Uuid;
+
+use super::{
+    Ears, Order, Stop,
+    acks::AckGate,
+    hello,
+    logs::Logs,
+    socket::{Gone, Socket},
+};
+use crate::{
+    db::{self, now, pending::LinkKey},
+    faults::Lasting,
+    server::Conn,
+    state::Shared,
+};
+
+/// One link that has been welcomed.
+pub(super) struct Link {
+    pub(super) shared: Arc<Shared>,
+    pub(super) socket: Socket,
+    pub(super) key: LinkKey,
+    pub(super) acks: AckGate,
+    pub(super) logs: Logs,
+    /// Newest configuration revision that the terminal has or has been sent.
+    pub(super) config_sent: u64,
+    pub(super) redispatch_at: Option<Instant>,
+}
+
+/// How a link ends.
+enum End {
+    Stopped(Stop),
+    Gone(Gone),
+}
+
+impl From<Gone> for End {
+    fn from(gone: Gone) -> Self {
+        Self::Gone(gone)
+    }
+}
+
+/// Serves a link until it ends.
+pub(super) async fn run(
+    shared: Arc<Shared>,
+    io: TokioIo<Upgraded>,
+    conn: Arc<Conn>,
+    terminal_id: String,
+) {
+    let mut socket = Socket::new(io).await;
+    let (hello, rest) = match hello::receive(&shared, &mut socket, &terminal_id).await {
+        Ok(received) => received,
+        Err(gone) => return part(socket, &conn, &terminal_id, End::Gone(gone)).await,
+    };
+    let session = SessionId(Uuid::new_v4());
+    let key = LinkKey { terminal_id: terminal_id.clone(), session, epoch: hello.store_epoch };
+    let mut ears = shared.hub.enter(&terminal_id, session);
+    if shared.is_stopping() {
+        shared.hub.stop(&terminal_id, Stop::close(close_code::GOING_AWAY, "the cloud stops"));
+    }
+    let mut link = Link {
+        logs: Logs::new(&shared.config.data_dir, &terminal_id),
+        shared: Arc::clone(&shared),
+        socket,
+        key: key.clone(),
+        acks: AckGate::default(),
+        config_sent: hello.config_revision,
+        redispatch_at: None,
+    };
+    let end = match link.begin(&hello, rest, &mut ears).await {
+        Ok(()) => match link.serve(&mut ears).await {
+            Err(end) => end,
+        },
+        Err(end) => end,
+    };
+    shared.hub.leave(&terminal_id, session);
+    if let Err(error) = shared.db.write(move |db| db::session::ended(db, &key)).await {
+        tracing::debug!(%error, "recording the end of a link");
+    }
+    part(link.socket, &conn, &terminal_id, end).await;
+}
+
+async fn part(mut socket: Socket, conn: &Conn, terminal_id: &str, end: End) {
+    match end {
+        End::Gone(Gone::Peer(reason)) => {
+            tracing::info!(terminal = terminal_id, reason, "link lost");
+            let _ = socket.flush().await;
+        }
+        End::Gone(Gone::Breach { code, reason }) => {
+            tracing::info!(terminal = terminal_id, code, reason, "link closed for a breach");
+            socket.close(code, &reason).await;
+        }
+        End::Stopped(Stop::Close { code, reason }) => {
+            tracing::info!(terminal = terminal_id, code, reason, "link closed");
+            socket.close(code, &reason).await;
+        }
+        End::Stopped(Stop::Reset) => {
+            tracing::info!(terminal = terminal_id, "link reset on request");
+            conn.reset();
+        }
+    }
+}
+
+impl Link {
+    pub(super) fn faults(&self) -> Lasting {
+        self.shared.faults.now()
+    }
+
+    /// Welcomes the terminal and brings it up to date.
+    async fn begin(
+        &mut self,
+        hello: &Hello,
+        rest: Vec<Message>,
+        ears: &mut Ears,
+    ) -> Result<(), End> {
+        if self.faults().ignore_hello {
+            return Err(self.ignore(ears).await);
+        }
+        let key = self.key.clone();
+        let said = hello.clone();
+        let greeting = self
+            .shared
+            .db
+            .write(move |db| db::session::hello(db, &key, &said, now()))
+            .await
+            .map_err(|error| Gone::Peer(error.to_string()))?;
+        let welcome = Welcome {
+            session_id: self.key.session,
+            server_time: now(),
+            heartbeat_s: self.shared.config.heartbeat_s,
+            ack_seq: greeting.ack_seq,
+            ack_report_id: greeting.ack_report_id,
+            config_revision: greeting.config_revision,
+        };
+        tracing::info!(terminal = self.key.terminal_id, session = %self.key.session, "link up");
+        self.socket.send(&CloudFrame::Welcome(welcome)).await?;
+        if !rest.is_empty() {
+            self.take(rest).await?;
+        }
+        self.dispatch().await?;
+        Ok(())
+    }
+
+    /// Reads and says nothing, until the terminal gives up.
+    async fn ignore(&mut self, ears: &mut Ears) -> End {
+        loop {
+            tokio::select! {
+                stop = stopped(&mut ears.stop) => return End::Stopped(stop),
+                batch = self.socket.receive() => if let Err(gone) = batch {
+                    return End::Gone(gone);
+                }
+            }
+        }
+    }
+
+    async fn serve(&mut self, ears: &mut Ears) -> Result<Infallible, End> {
+        let Ears { stop, wake, orders } = ears;
+        let idle = self.shared.config.idle_timeout();
+        let mut changes = self.shared.faults.changes();
+        let mut dead_at = Instant::now() + idle;
+        loop {
+            let faults = changes.borrow_and_update().clone();
+            if faults.black_hole {
+                tokio::select! {
+                    stop = stopped(stop) => return Err(End::Stopped(stop)),
+                    _ = changes.changed() => {}
+                }
+                dead_at = Instant::now() + idle;
+                continue;
+            }
+            tokio::select! {
+                biased;
+                stop = stopped(stop) => return Err(End::Stopped(stop)),
+                _ = changes.changed() => self.release_acks().await?,
+                () = due(self.acks.next_due()) => self.release_acks().await?,
+                () = wake.notified() => self.dispatch().await?,
+                () = due(self.redispatch_at) => self.dispatch().await?,
+                Some(order) = orders.recv() => self.obey(order).await?,
+                batch = self.socket.receive() => {
+                    self.take(batch?).await?;
+                    dead_at = Instant::now() + idle;
+                }
+                () = sleep_until(dead_at) => {
+                    let reason = format!("nothing came for {} s", idle.as_secs_f32());
+                    return Err(End::Stopped(Stop::close(close_code::GOING_AWAY, reason)));
+                }
+            }
+        }
+    }
+
+    async fn release_acks(&mut self) -> Result<(), Gone> {
+        let faults = self.faults();
+        for ack in self.acks.release(&faults) {
+            self.socket.feed(&CloudFrame::Ack(ack)).await?;
+        }
+        self.socket.flush().await
+    }
+
+    async fn obey(&mut self, order: Order) -> Result<(), Gone> {
+        match order {
+            Order::Text(text) => self.socket.send_message(Message::text(text)).await,
+            Order::Bytes(bytes) => self.socket.send_message(Message::binary(bytes)).await,
+            Order::Reconnect { after_s, spread_s } => {
+                self.socket.send(&CloudFrame::Reconnect(Reconnect { after_s, spread_s })).await
+            }
+        }
+    }
+}
+
+async fn stopped(stop: &mut watch::Receiver<Option<Stop>>) -> Stop {
+    let stop = stop.wait_for(Option::is_some).await.ok().and_then(|stop| stop.clone());
+    match stop {
+        Some(stop) => stop,
+        // The handle is gone: the link has been taken out of the hub, which only happens after
+        // a stop.
+        None => pending().await,
+    }
+}
+
+async fn due(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => pending().await,
+    }
+}

@@ -1,0 +1,9 @@
+//! The simulated cloud as a program.
+
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::run(std::env::args_os())
+}

@@ -1,0 +1,56 @@
+//! The HTTP end: the public API of terminal operations, and what people and tests need beside it.
+
+pub(crate) mod auth;
+mod debug;
+pub(crate) mod error;
+mod faults;
+mod logs;
+mod new_operation;
+mod operations;
+mod problems;
+mod terminals;
+pub(crate) mod uploads;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    routing::{get, post, put},
+};
+
+use self::error::ApiError;
+use crate::{link::upgrade::upgrade, state::Shared};
+
+/// Largest JSON body.
+const BODY_BYTES_MAX: usize = 64 << 10;
+
+/// All routes.
+pub(crate) fn router(shared: &Arc<Shared>) -> Router {
+    let mut router = Router::new()
+        .route("/v1/terminal/ws", get(upgrade))
+        .route("/v1/admin/terminals/operations", post(operations::create).get(operations::list))
+        .route("/v1/admin/terminals/operations/{id}/timeline", get(debug::timeline))
+        .route("/v1/admin/terminals/operations/{id}/cancel", post(operations::cancel))
+        .route("/v1/accounts/{aid}/terminals", post(terminals::create).get(terminals::list))
+        .route(
+            "/v1/accounts/{aid}/terminals/{terminal_id}/credentials",
+            post(terminals::credentials),
+        )
+        .route("/v1/terminals/{terminal_id}", get(debug::terminal))
+        .route("/v1/terminals/{terminal_id}/configuration", put(terminals::configure))
+        .route("/v1/terminals/{terminal_id}/logs", get(logs::list))
+        .route("/v1/terminals/{terminal_id}/logs/{operation_id}", get(logs::fetch))
+        .route("/v1/uploads", post(uploads::mint_url))
+        .route("/v1/uploads/{name}", get(uploads::fetch))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        // Streams to a file, with a limit of its own.
+        .route("/upload/{name}", put(uploads::receive).post(uploads::receive));
+    if shared.config.test_switches {
+        router = router.route("/test/faults", post(faults::throw));
+    }
+    router
+        .fallback(|| async { ApiError::not_found("no such resource") })
+        .with_state(Arc::clone(shared))
+}

@@ -1,0 +1,141 @@
+//! `/v1/accounts/{aid}/terminals` as its public page describes it, and the credentials that it
+//! leaves out.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{
+    Json,
+    body::Bytes,
+    extract::{Path, Query, State},
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse, Response},
+};
+use serde_json::{Value, json};
+use terminal_core::protocol::{CloudFrame, ConfigurationFrame, TEXT_FRAME_BYTES_MAX, encode};
+
+use super::{
+    auth::{READ_ACCOUNT, WRITE, WRITE_ACCOUNT, authorise_account, authorise_terminal},
+    error::{ApiError, FieldError},
+    problems::Fields,
+};
+use crate::{
+    db::terminals::{self, RegisterError},
+    state::Shared,
+};
+
+const LIMIT_DEFAULT: u32 = 100;
+const LIMIT_MAX: u32 = 1000;
+
+/// Whether `aid` is `^[PT]\d{8}$`.
+pub(crate) fn is_account_id(aid: &str) -> bool {
+    aid.strip_prefix(['P', 'T'])
+        .is_some_and(|digits| digits.len() == 8 && digits.bytes().all(|b| b.is_ascii_digit()))
+}
+
+fn check_account(aid: &str) -> Result<(), ApiError> {
+    if is_account_id(aid) {
+        return Ok(());
+    }
+    let message =
+        format!("got {:?}, want P or T and 8 digits", terminal_hal::text::bounded(aid, 64));
+    Err(ApiError::invalid(vec![FieldError { path: "aid".to_owned(), message }]))
+}
+
+/// `POST`: registers a serial number.
+pub(super) async fn create(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    Path(aid): Path<String>,
+    body: Bytes,
+) -> Result<Response, ApiError> {
+    check_account(&aid)?;
+    let caller = authorise_account(&shared, &headers, WRITE_ACCOUNT, &aid).await?;
+    let mut fields = Fields::parse(&body)?;
+    let serial = fields.required_line("device_serial_number", 64);
+    let store = fields.required_line("store_id", 64);
+    let (serial, store) = fields.finish(serial.zip(store))?;
+    let registered = shared
+        .db
+        .write(move |db| terminals::register(db, &aid, &serial, &store, &caller.subject))
+        .await?;
+    match registered {
+        Ok(terminal) => Ok((StatusCode::CREATED, Json(terminal.to_json())).into_response()),
+        Err(error @ RegisterError::Duplicate(_)) => {
+            Err(ApiError::conflict("SERIAL_NUMBER_TAKEN", format!("device_serial_number: {error}")))
+        }
+    }
+}
+
+/// `GET`: a JSON array, oldest first.
+pub(super) async fn list(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    Path(aid): Path<String>,
+    Query(query): Query<BTreeMap<String, String>>,
+) -> Result<Json<Vec<Value>>, ApiError> {
+    check_account(&aid)?;
+    authorise_account(&shared, &headers, READ_ACCOUNT, &aid).await?;
+    let limit = match query.get("limit").map(|limit| limit.parse()) {
+        None => LIMIT_DEFAULT,
+        Some(Ok(limit @ 1..=LIMIT_MAX)) => limit,
+        Some(_) => {
+            let message = format!("want an integer of 1 to {LIMIT_MAX}");
+            return Err(ApiError::invalid(vec![FieldError { path: "limit".to_owned(), message }]));
+        }
+    };
+    let after = query.get("starting_after").cloned();
+    let found =
+        shared.db.read(move |db| terminals::list(db, &aid, limit, after.as_deref())).await?;
+    Ok(Json(found.iter().map(terminals::Terminal::to_json).collect()))
+}
+
+/// `POST …/{terminal_id}/credentials` (ours): a new link token, shown once; the one before ends.
+pub(super) async fn credentials(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    Path((aid, terminal_id)): Path<(String, String)>,
+) -> Result<Response, ApiError> {
+    check_account(&aid)?;
+    authorise_account(&shared, &headers, WRITE_ACCOUNT, &aid).await?;
+    let id = terminal_id.clone();
+    let token = shared
+        .db
+        .write(move |db| {
+            let known = terminals::find(db, &id)?.is_some_and(|one| one.account_id == aid);
+            if known { terminals::new_credential(db, &id).map(Some) } else { Ok(None) }
+        })
+        .await?;
+    let token = token
+        .ok_or_else(|| ApiError::not_found(format!("terminal_id: {terminal_id} is not known")))?;
+    let body = json!({ "terminal_id": terminal_id, "token": token });
+    Ok((StatusCode::CREATED, Json(body)).into_response())
+}
+
+/// `PUT /v1/terminals/{terminal_id}/configuration` (ours): the desired state, whole.
+pub(super) async fn configure(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    Path(terminal_id): Path<String>,
+    body: Bytes,
+) -> Result<Json<Value>, ApiError> {
+    authorise_terminal(&shared, &headers, WRITE, &terminal_id).await?;
+    let mut fields = Fields::parse(&body)?;
+    let config = fields.object("config");
+    match &config {
+        None => fields.problem("config", "is missing, want an object"),
+        Some(config) => {
+            let frame = ConfigurationFrame { revision: u64::MAX, config: config.clone() };
+            let bytes = encode(&CloudFrame::Configuration(frame)).len();
+            if bytes > TEXT_FRAME_BYTES_MAX {
+                let problem =
+                    format!("makes a frame of {bytes} bytes, want at most {TEXT_FRAME_BYTES_MAX}");
+                fields.problem("config", problem);
+            }
+        }
+    }
+    let config = fields.finish(config)?;
+    let id = terminal_id.clone();
+    let revision = shared.db.write(move |db| terminals::configure(db, &id, &config)).await?;
+    shared.hub.wake(&terminal_id);
+    Ok(Json(json!({ "revision": revision })))
+}

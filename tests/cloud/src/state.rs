@@ -1,0 +1,97 @@
+//! What every task of one cloud shares.
+
+use std::sync::Arc;
+
+use tokio::sync::{Notify, Semaphore, watch};
+
+use crate::{
+    config::CloudConfig,
+    db::{Db, DbError, now, pending},
+    faults::Faults,
+    link::Hub,
+};
+
+/// Connections at once, links included.
+pub(crate) const CONNECTIONS_MAX: usize = 4096;
+
+pub(crate) struct Shared {
+    pub(crate) config: CloudConfig,
+    pub(crate) db: Db,
+    pub(crate) hub: Hub,
+    pub(crate) faults: Faults,
+    /// The next TIMEOUT may have changed.
+    pub(crate) timeouts: Notify,
+    pub(crate) stopping: watch::Sender<bool>,
+    pub(crate) connections: Arc<Semaphore>,
+    pub(crate) upload_key: Vec<u8>,
+}
+
+impl Shared {
+    pub(crate) fn is_stopping(&self) -> bool {
+        *self.stopping.borrow()
+    }
+
+    /// An operation has been created: send it, and watch its window.
+    pub(crate) fn created(&self, terminal_id: &str) {
+        self.hub.wake(terminal_id);
+        self.timeouts.notify_one();
+    }
+
+    pub(crate) fn timeout_max_ms(&self) -> Option<u64> {
+        self.config.timeout_max.map(|max| u64::try_from(max.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// `https://localhost:PORT`, or what the configuration says.
+    pub(crate) fn base_url(&self) -> String {
+        use crate::config::Transport;
+        let port = self.config.listen.port();
+        match (&self.config.public_url, &self.config.transport) {
+            (Some(url), _) => url.trim_end_matches('/').to_owned(),
+            (None, Transport::Tls(_)) => format!("https://localhost:{port}"),
+            (None, Transport::PlainHttp) => format!("http://{}", self.config.listen),
+        }
+    }
+}
+
+/// Turns operations into TIMEOUT when their window ends, and wakes the links that withdraw them.
+pub(crate) async fn watch_timeouts(shared: Arc<Shared>) {
+    loop {
+        let outcome = sweep(&shared).await;
+        let wait = match outcome {
+            Ok(Some(next)) => std::time::Duration::from_millis(next.ms_since(now()).max(1)),
+            // Nothing is pending: a creation notifies.
+            Ok(None) => std::time::Duration::from_secs(3600),
+            Err(DbError::Closed) => return,
+            Err(error) => {
+                tracing::error!(%error, "looking for timeouts");
+                std::time::Duration::from_secs(1)
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = shared.timeouts.notified() => {}
+        }
+    }
+}
+
+async fn sweep(shared: &Shared) -> Result<Option<terminal_hal::Timestamp>, DbError> {
+    let next = shared
+        .db
+        .read(|db| {
+            let next: Option<i64> = db.query_row(
+                "SELECT min(timeout_at) FROM operations WHERE status = 'PENDING'",
+                [],
+                |row| row.get(0),
+            )?;
+            Ok(next.map(crate::db::time))
+        })
+        .await?;
+    if next.is_none_or(|next| next > now()) {
+        return Ok(next);
+    }
+    let (terminals, next) = shared.db.write(|db| pending::sweep(db, now())).await?;
+    for terminal_id in terminals {
+        shared.hub.wake(&terminal_id);
+    }
+    Ok(next)
+}

@@ -1,0 +1,278 @@
+//! What every test stands on: a cloud on a free port, an HTTP client, a hand-made terminal.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use reqwest::{Method, RequestBuilder, Response};
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
+};
+use serde_json::{Value, json};
+use terminal_cloud::{Cloud, CloudConfig, NewTerminal, NewToken, Pki, Transport};
+use terminal_hal::OperationId;
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsConnector, client::TlsStream};
+use tokio_tungstenite::{
+    WebSocketStream, client_async,
+    tungstenite::{
+        Error, Message, client::IntoClientRequest, http::HeaderValue, protocol::frame::CloseFrame,
+    },
+};
+use uuid::Uuid;
+
+pub(crate) const ACCOUNT: &str = "P11223351";
+/// No test waits longer for one thing; none depends on how long it takes.
+pub(crate) const SOON: Duration = Duration::from_secs(20);
+
+pub(crate) struct Bench {
+    pub(crate) cloud: Cloud,
+    pub(crate) pki: Pki,
+    pub(crate) http: reqwest::Client,
+    pub(crate) token: String,
+    pub(crate) data: tempfile::TempDir,
+}
+
+impl Bench {
+    pub(crate) async fn start() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    pub(crate) async fn with(change: impl FnOnce(&mut CloudConfig)) -> Self {
+        let pki = Pki::create().unwrap();
+        let data = tempfile::tempdir().unwrap();
+        let mut config = CloudConfig::new(data.path(), Transport::Tls(pki.tls().unwrap()));
+        config.test_switches = true;
+        change(&mut config);
+        let cloud = Cloud::start(config).await.unwrap();
+        let root = reqwest::Certificate::from_pem(pki.ca_pem().as_bytes()).unwrap();
+        let http =
+            reqwest::Client::builder().add_root_certificate(root).https_only(true).build().unwrap();
+        let token = new_token(&cloud, &["admin:checkout"]).await;
+        Self { cloud, pki, http, token, data }
+    }
+
+    pub(crate) async fn terminal(&self, serial: &str) -> NewTerminal {
+        self.cloud.create_terminal(ACCOUNT, serial).await.unwrap()
+    }
+
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let url = format!("{}{path}", self.cloud.base_url());
+        self.http.request(method, url).bearer_auth(&self.token)
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Value {
+        self.request(Method::GET, path).send().await.unwrap().json().await.unwrap()
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Response {
+        self.request(Method::POST, path).json(&body).send().await.unwrap()
+    }
+
+    /// Creates an operation over REST and returns its id.
+    pub(crate) async fn operate(&self, terminal_id: &str, operation: &str) -> OperationId {
+        let body = json!({ "terminal_id": terminal_id, "operation": operation });
+        let response = self.post("/v1/admin/terminals/operations", body).await;
+        assert_eq!(response.status(), 201);
+        id_of(&response.json::<Value>().await.unwrap())
+    }
+
+    /// A welcomed link.
+    pub(crate) async fn link(&self, terminal: &NewTerminal, epoch: Uuid) -> FakeTerminal {
+        let mut link = self.dial(terminal).await;
+        link.send(&hello(&terminal.terminal_id, epoch, &[])).await;
+        assert_eq!(link.frame().await["type"], "welcome");
+        link
+    }
+
+    pub(crate) async fn dial(&self, terminal: &NewTerminal) -> FakeTerminal {
+        let authorization = format!("Bearer {}", terminal.token);
+        self.try_dial(Some(&authorization), Some("terminal-ops.v1"), None).await.unwrap()
+    }
+
+    /// A WebSocket handshake with whatever it is made of.
+    pub(crate) async fn try_dial(
+        &self,
+        authorization: Option<&str>,
+        subprotocol: Option<&str>,
+        certificate: Option<(String, String)>,
+    ) -> Result<FakeTerminal, Error> {
+        let mut request = self.cloud.link_url().into_client_request().unwrap();
+        for (name, value) in
+            [("Authorization", authorization), ("Sec-WebSocket-Protocol", subprotocol)]
+        {
+            if let Some(value) = value {
+                request.headers_mut().insert(name, HeaderValue::from_str(value).unwrap());
+            }
+        }
+        let tcp = TcpStream::connect(self.cloud.addr()).await.unwrap();
+        tcp.set_nodelay(true).unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        let tls = connector(&self.pki, certificate).connect(name, tcp).await.map_err(Error::Io)?;
+        let (socket, _) = client_async(request, tls).await?;
+        Ok(FakeTerminal { socket })
+    }
+}
+
+pub(crate) async fn new_token(cloud: &Cloud, scopes: &[&str]) -> String {
+    let new = NewToken {
+        account_id: ACCOUNT.into(),
+        subject: "user@example.com".into(),
+        scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
+    };
+    cloud.create_token(new).await.unwrap()
+}
+
+fn connector(pki: &Pki, certificate: Option<(String, String)>) -> TlsConnector {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(pki.ca_pem().as_bytes()).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots);
+    let config = match certificate {
+        None => builder.with_no_client_auth(),
+        Some((cert, key)) => {
+            let chain = vec![CertificateDer::from_pem_slice(cert.as_bytes()).unwrap()];
+            let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+            builder.with_client_auth_cert(chain, key).unwrap()
+        }
+    };
+    TlsConnector::from(Arc::new(config))
+}
+
+/// A terminal that does exactly what the test says.
+pub(crate) struct FakeTerminal {
+    pub(crate) socket: WebSocketStream<TlsStream<TcpStream>>,
+}
+
+impl FakeTerminal {
+    pub(crate) async fn send(&mut self, frame: &Value) {
+        self.socket.send(Message::text(frame.to_string())).await.unwrap();
+    }
+
+    pub(crate) async fn message(&mut self) -> Option<Result<Message, Error>> {
+        tokio::time::timeout(SOON, self.socket.next()).await.expect("the cloud says something")
+    }
+
+    /// The next text frame.
+    pub(crate) async fn frame(&mut self) -> Value {
+        loop {
+            match self.message().await.expect("the link is up").unwrap() {
+                Message::Text(text) => return serde_json::from_str(&text).unwrap(),
+                Message::Close(frame) => panic!("closed: {frame:?}"),
+                _ => {}
+            }
+        }
+    }
+
+    /// The next text frame of a type; others are skipped.
+    pub(crate) async fn frame_of(&mut self, kind: &str) -> Value {
+        loop {
+            let frame = self.frame().await;
+            if frame["type"] == kind {
+                return frame;
+            }
+        }
+    }
+
+    /// How the cloud closes the link.
+    pub(crate) async fn close_frame(&mut self) -> CloseFrame {
+        loop {
+            match self.message().await.expect("a close frame").unwrap() {
+                Message::Close(Some(frame)) => return frame,
+                Message::Close(None) => panic!("close without a code"),
+                _ => {}
+            }
+        }
+    }
+
+    /// Waits for the ack of a seq.
+    pub(crate) async fn acked(&mut self, seq: u64) {
+        while self.frame_of("ack").await["seq"].as_u64().unwrap() < seq {}
+    }
+
+    /// That nothing is in flight towards us: a ping is answered first.
+    pub(crate) async fn nothing_before_pong(&mut self) {
+        self.socket.send(Message::Ping(b"probe".as_slice().into())).await.unwrap();
+        match self.message().await.unwrap().unwrap() {
+            Message::Pong(_) => {}
+            other => panic!("got {other:?} before the pong"),
+        }
+    }
+}
+
+pub(crate) fn hello(terminal_id: &str, epoch: Uuid, unfinished: &[(OperationId, &str)]) -> Value {
+    let unfinished = unfinished
+        .iter()
+        .map(|(id, state)| json!({ "id": id, "state": state }))
+        .collect::<Vec<_>>();
+    json!({
+        "type": "hello", "protocol": 1, "terminal_id": terminal_id,
+        "serial_number": "123456789012", "model": "mock", "agent_version": "0.1.0",
+        "software_version": "3.14.2", "boot_id": Uuid::from_u128(9), "store_epoch": epoch,
+        "session_id": null, "operations": ["end_of_day", "send_logs"], "unfinished": unfinished,
+        "outbox": { "first_seq": 1, "last_seq": 0 },
+        "caps": { "unfinished": 16, "unacked": 10000, "frame_bytes": 65536 },
+        "locked": false, "config_revision": 0,
+        "clock": { "now": "2026-06-29T09:00:00Z", "trusted": true, "source": "synchronised" },
+    })
+}
+
+pub(crate) fn event(epoch: Uuid, seq: u64) -> Value {
+    json!({
+        "type": "report", "seq": seq, "store_epoch": epoch, "report_id": report_id(seq),
+        "kind": "event", "event": "booted", "at": "2026-06-29T09:00:00Z", "data": {},
+    })
+}
+
+pub(crate) fn verdict(epoch: Uuid, seq: u64, id: OperationId, kind: &str, outcome: Value) -> Value {
+    let mut report = json!({
+        "type": "report", "seq": seq, "store_epoch": epoch, "report_id": report_id(seq),
+        "kind": "operation", "id": id, "operation": kind, "result": null, "error": null,
+        "started_at": "2026-06-29T09:00:00Z", "finished_at": "2026-06-29T09:00:03Z",
+        "duration_ms": 3000, "attempt": 1, "boot_id": Uuid::from_u128(9),
+        "clock_trusted": true, "origin": "cloud",
+    });
+    for (name, value) in outcome.as_object().unwrap() {
+        report[name] = value.clone();
+    }
+    report
+}
+
+pub(crate) fn completed(result: Value) -> Value {
+    json!({ "status": "COMPLETED", "result": result })
+}
+
+pub(crate) fn failed(code: &str) -> Value {
+    json!({ "status": "FAILED", "error": {
+        "code": code, "failure_reason": "for a test", "retryable": true, "side_effects": "none",
+    } })
+}
+
+pub(crate) fn report_id(seq: u64) -> Uuid {
+    Uuid::from_u128(u128::from(seq) | 1 << 100)
+}
+
+pub(crate) fn id_of(body: &Value) -> OperationId {
+    OperationId(Uuid::parse_str(body["id"].as_str().unwrap()).unwrap())
+}
+
+pub(crate) fn epoch() -> Uuid {
+    Uuid::from_u128(0xE)
+}
+
+/// HTTP status and body of a refused upgrade.
+pub(crate) fn refusal(outcome: Result<FakeTerminal, Error>) -> (u16, Value, Option<String>) {
+    match outcome {
+        Err(Error::Http(response)) => {
+            let retry = response.headers().get("retry-after");
+            let retry = retry.map(|value| value.to_str().unwrap().to_owned());
+            let body = response.body().as_deref().unwrap_or_default();
+            (response.status().as_u16(), serde_json::from_slice(body).unwrap_or_default(), retry)
+        }
+        Err(other) => panic!("want an HTTP answer, got {other}"),
+        Ok(_) => panic!("the upgrade went through"),
+    }
+}

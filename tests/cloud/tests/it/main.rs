@@ -1,0 +1,20 @@
+//! The simulated cloud, seen from both of its ends.
+
+#[cfg(test)]
+mod bench;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod link;
+#[cfg(test)]
+mod logs;
+#[cfg(test)]
+mod operations;
+#[cfg(test)]
+mod redelivery;
+#[cfg(test)]
+mod reports;
+#[cfg(test)]
+mod seed_pages;
+#[cfg(test)]
+mod terminals;

@@ -1,0 +1,110 @@
+//! `cargo demo`: the product in a few seconds, on real processes and real TLS.
+//!
+//! A simulated cloud, a real agent with a simulated terminal, every operation over the REST API;
+//! the link is cut while an end of day runs, the agent is killed in the middle of another one.
+//! The exit code is 0 only if everything held. `--stay` leaves it running to try by hand.
+
+mod checks;
+mod story;
+mod table;
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use lexopt::{Arg, Parser};
+use terminal_harness::{Agent, Site, SiteOptions, agent_binary};
+
+const USAGE: &str = "\
+usage: cargo demo [--stay]
+
+  --stay   leave cloud and agent running and print what to try, until Ctrl-C
+";
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("demo: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<bool> {
+    let Some(stay) = arguments()? else {
+        print!("{USAGE}");
+        return Ok(true);
+    };
+    eprintln!("building the agent …");
+    agent_binary()?;
+    let site = Site::start(SiteOptions::default()).await?;
+    println!("cloud   {}  (throw-away certificate authority)", site.cloud()?.base_url());
+    let agent = site.start_agent()?;
+    println!("agent   process {}, terminal {}", agent.pid().unwrap_or(0), site.terminal_id());
+    let held = match story::tell(&site, &agent).await {
+        Ok(story) => {
+            table::timeline(&story);
+            table::operations(&story);
+            checks::print(&story)
+        }
+        Err(error) => {
+            eprintln!("\ndemo: {error:#}\n\nthe agent logged:\n{}", site.agent_log()?);
+            false
+        }
+    };
+    if stay {
+        until_interrupted(&site, &agent).await?;
+    }
+    agent.stop()?;
+    Ok(held)
+}
+
+/// Whether to stay, or `None` for help.
+fn arguments() -> Result<Option<bool>> {
+    let mut stay = false;
+    let mut parser = Parser::from_env();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Arg::Long("stay") => stay = true,
+            Arg::Long("help") | Arg::Short('h') => return Ok(None),
+            _ => bail!("{}\n\n{USAGE}", argument.unexpected()),
+        }
+    }
+    Ok(Some(stay))
+}
+
+async fn until_interrupted(site: &Site, agent: &Agent) -> Result<()> {
+    let url = site.cloud()?.base_url();
+    let ca = site.ca_file();
+    let config = site.agent_config();
+    let binary = agent_binary()?;
+    println!(
+        r#"
+Still running; Ctrl-C ends it. Try, in another shell:
+
+  export CURL_CA_BUNDLE={ca} TOKEN={token}
+
+  curl {url}/v1/admin/terminals/operations -H "Authorization: Bearer $TOKEN" \
+    -H 'Content-Type: application/json' \
+    -d '{{"terminal_id": "{terminal}", "operation": "end_of_day"}}'
+
+  curl "{url}/v1/admin/terminals/operations?terminal_id={terminal}" \
+    -H "Authorization: Bearer $TOKEN"
+
+  {binary} status     --config {config}
+  {binary} operations --config {config}
+
+Pull the plug with `kill -9 {pid}`: it is started again. Make the terminal misbehave by writing
+{script}, as hal/README.md describes."#,
+        ca = ca.display(),
+        token = site.api_token(),
+        terminal = site.terminal_id(),
+        binary = binary.display(),
+        config = config.display(),
+        pid = agent.pid().unwrap_or(0),
+        script = site.path("agent/mock-script.json").display(),
+    );
+    tokio::signal::ctrl_c().await.context("waiting for Ctrl-C")
+}
