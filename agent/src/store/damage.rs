@@ -83,6 +83,9 @@ fn free_name(place: &Place) -> PathBuf {
     }
 }
 
+/// Time and number of a damaged store: they sort by it.
+type Age = (u64, u64);
+
 /// Makes room for one more.
 fn forget_oldest(place: &Place) -> Result<(), StoreError> {
     let mut stores = damaged_stores(place)?;
@@ -94,8 +97,7 @@ fn forget_oldest(place: &Place) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// With their time and number, by which they sort.
-fn damaged_stores(place: &Place) -> Result<Vec<((u64, u64), PathBuf)>, StoreError> {
+fn damaged_stores(place: &Place) -> Result<Vec<(Age, PathBuf)>, StoreError> {
     let begin = place.beside("damaged-");
     let begin = begin.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let parent = place.parent();
@@ -109,12 +111,12 @@ fn damaged_stores(place: &Place) -> Result<Vec<((u64, u64), PathBuf)>, StoreErro
     Ok(stores)
 }
 
-fn age(name: &str, begin: &str) -> Option<(u64, u64)> {
+fn age(name: &str, begin: &str) -> Option<Age> {
     let (seconds, number) = name.strip_prefix(begin)?.split_once('-')?;
     Some((seconds.parse().ok()?, number.parse().ok()?))
 }
 
-/// Names what `path` is not, when it is something else than a directory.
+/// Whether `path` is a directory or something else; `None` for nothing.
 pub(super) fn is_directory(path: &Path) -> Result<Option<bool>, StoreError> {
     match fs::symlink_metadata(path) {
         Ok(metadata) => Ok(Some(metadata.is_dir())),

@@ -27,6 +27,9 @@ const CACHE_BYTES: u64 = 1 << 20;
 const RELEASE_TRIES_MAX: u32 = 500;
 const RELEASE_WAIT: Duration = Duration::from_millis(10);
 
+/// Key and value of one entry to write.
+type Piece<'a> = (Vec<u8>, &'a [u8]);
+
 /// An open database.
 pub(super) struct Journal {
     db: sled::Db,
@@ -79,7 +82,8 @@ impl Journal {
 
     fn start(directory: &Path, medium: &dyn Medium) -> Result<Self, Fault> {
         let path = directory.join("db");
-        let file = OpenOptions::new().read(true).write(true).open(&path).during("opening", &path)?;
+        let file =
+            OpenOptions::new().read(true).write(true).open(&path).during("opening", &path)?;
         // Before sled looks, because it syncs conclusions from what it reads.
         sync_data(medium, &file, &path)?;
         wait_until_released(&path)?;
@@ -133,11 +137,7 @@ impl Journal {
         Ok((batch, summary, u64::try_from(written).unwrap_or(u64::MAX)))
     }
 
-    fn pieces<'a>(
-        &self,
-        key: Key,
-        bytes: Option<&'a [u8]>,
-    ) -> Result<Vec<(Vec<u8>, &'a [u8])>, StoreError> {
+    fn pieces<'a>(&self, key: Key, bytes: Option<&'a [u8]>) -> Result<Vec<Piece<'a>>, StoreError> {
         let Some(bytes) = bytes else { return Ok(Vec::new()) };
         if bytes.len() > key::RECORD_BYTES_MAX {
             let path = self.directory.clone();
@@ -151,8 +151,8 @@ impl Journal {
     pub(super) fn report(&self, seq: Seq) -> Result<Option<Report>, StoreError> {
         let mut bytes = Vec::new();
         for piece in self.db.scan_prefix(Key::Report(seq).prefix()) {
-            let (_, value) = piece
-                .map_err(|error| self.fault("reading", error).into_error(&self.directory))?;
+            let (_, value) =
+                piece.map_err(|error| self.fault("reading", error).into_error(&self.directory))?;
             bytes.extend_from_slice(&value);
         }
         if bytes.is_empty() {

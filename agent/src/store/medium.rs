@@ -25,9 +25,9 @@ impl Medium for Kernel {
         file.sync_data()
     }
 
+    #[allow(clippy::useless_conversion, reason = "both are narrower on 32-bit machines")]
     fn free_bytes(&self, directory: &Path) -> io::Result<u64> {
         let numbers = statvfs(directory)?;
-        // Both are narrower on 32-bit machines.
         let blocks = u64::from(numbers.blocks_available());
         Ok(blocks.saturating_mul(u64::from(numbers.fragment_size())))
     }

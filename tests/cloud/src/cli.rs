@@ -113,7 +113,9 @@ fn serve(parser: &mut Parser) -> Result<(), Failure> {
                 config.timeout_max = Some(Duration::from_secs(parser.value()?.parse()?));
             }
             Arg::Long("public-url") => config.public_url = Some(parser.value()?.string()?),
-            other => return Err(other.unexpected().into()),
+            other @ (Arg::Long(_) | Arg::Short(_) | Arg::Value(_)) => {
+                return Err(other.unexpected().into());
+            }
         }
     }
     config.data_dir = required("--data", data)?;
@@ -163,7 +165,9 @@ fn create_token(parser: &mut Parser) -> Result<(), Failure> {
             Arg::Long("account") => account = Some(parser.value()?.string()?),
             Arg::Long("scope") => scopes.push(parser.value()?.string()?),
             Arg::Long("subject") => subject = parser.value()?.string()?,
-            other => return Err(other.unexpected().into()),
+            other @ (Arg::Long(_) | Arg::Short(_) | Arg::Value(_)) => {
+                return Err(other.unexpected().into());
+            }
         }
     }
     if let Some(unknown) = scopes.iter().find(|scope| !SCOPES.contains(&scope.as_str())) {
@@ -189,7 +193,9 @@ fn create_terminal(parser: &mut Parser) -> Result<(), Failure> {
             Arg::Long("account") => account = Some(parser.value()?.string()?),
             Arg::Long("serial") => serial = Some(parser.value()?.string()?),
             Arg::Long("store") => store = parser.value()?.string()?,
-            other => return Err(other.unexpected().into()),
+            other @ (Arg::Long(_) | Arg::Short(_) | Arg::Value(_)) => {
+                return Err(other.unexpected().into());
+            }
         }
     }
     let account = required("--account", account)?;
@@ -210,7 +216,9 @@ fn create_pki(parser: &mut Parser) -> Result<(), Failure> {
             Arg::Long("out") => out = Some(PathBuf::from(parser.value()?)),
             Arg::Long("name") => names.push(parser.value()?.string()?),
             Arg::Long("terminal") => terminals.push(parser.value()?.string()?),
-            other => return Err(other.unexpected().into()),
+            other @ (Arg::Long(_) | Arg::Short(_) | Arg::Value(_)) => {
+                return Err(other.unexpected().into());
+            }
         }
     }
     let out = required("--out", out)?;

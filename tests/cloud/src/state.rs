@@ -61,7 +61,6 @@ pub(crate) async fn watch_timeouts(shared: Arc<Shared>) {
             Ok(Some(next)) => std::time::Duration::from_millis(next.ms_since(now()).max(1)),
             // Nothing is pending: a creation notifies.
             Ok(None) => std::time::Duration::from_secs(3600),
-            Err(DbError::Closed) => return,
             Err(error) => {
                 tracing::error!(%error, "looking for timeouts");
                 std::time::Duration::from_secs(1)

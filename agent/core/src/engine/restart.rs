@@ -117,11 +117,10 @@ impl Engine {
         out: &mut Output<'_>,
     ) -> bool {
         let order = self.operations.get(&id).and_then(|record| self.order(record).ok());
-        let whole_device = match order.map(|order| order.parameters) {
-            Some(Parameters::Reboot(parameters)) => parameters.scope == RebootScope::Device,
-            _ => false,
-        };
-        if !whole_device || boot_before == self.identity.boot_id {
+        let is_of_device = order.is_some_and(|order| {
+            matches!(order.parameters, Parameters::Reboot(p) if p.scope == RebootScope::Device)
+        });
+        if !is_of_device || boot_before == self.identity.boot_id {
             return false;
         }
         self.complete_reboot(id, boot_before, self.unrequested_reason(), out);

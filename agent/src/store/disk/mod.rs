@@ -5,6 +5,7 @@
 //! older agent could not read them and would take the store for damaged.
 
 mod v1;
+mod v1_operation;
 mod v1_report;
 
 use std::collections::BTreeMap;
@@ -36,7 +37,7 @@ fn change(write: &Write) -> Result<(Key, Option<Vec<u8>>), serde_json::Error> {
     Ok(match write {
         Write::PutMeta(meta) => (Key::Meta, Some(encode(&v1::Meta::from(meta))?)),
         Write::PutOperation(record) => {
-            (Key::Operation(record.id), Some(encode(&v1::Operation::from(&**record))?))
+            (Key::Operation(record.id), Some(encode(&v1_operation::Operation::from(&**record))?))
         }
         Write::RemoveOperation(id) => (Key::Operation(*id), None),
         Write::PutReport(report) => {
@@ -57,7 +58,7 @@ pub(super) fn load(snapshot: &mut Snapshot, key: Key, bytes: &[u8]) -> Result<()
             snapshot.configuration = Some(decode::<v1::ConfigurationRecord>(bytes)?.into());
         }
         Key::Operation(id) => {
-            snapshot.operations.push(decode::<v1::Operation>(bytes)?.into_record(id));
+            snapshot.operations.push(decode::<v1_operation::Operation>(bytes)?.into_record(id));
         }
         Key::Report(seq) => {
             snapshot.reports.push(decode::<v1_report::Head>(bytes)?.into_stored(seq));
@@ -74,7 +75,7 @@ pub(super) fn report(seq: Seq, bytes: &[u8]) -> Result<Report, String> {
 /// What the store keeps of an operation: of one that is finished only what answers a repetition.
 #[must_use]
 pub fn kept(record: &OperationRecord) -> OperationRecord {
-    v1::Operation::from(record).into_record(record.id)
+    v1_operation::Operation::from(record).into_record(record.id)
 }
 
 fn encode(record: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {

@@ -177,8 +177,7 @@ pub(super) fn one_of_each() -> Vec<Write> {
         [queued(), running(), restarting(), OperationState::Finished { seq: Seq(1) }, queued()];
     let operations =
         (1..).zip(states).map(|(n, state)| Write::PutOperation(Box::new(operation(n, state))));
-    let singles =
-        [Write::PutMeta(meta(0)), Write::PutConfiguration(Box::new(configuration(3)))];
+    let singles = [Write::PutMeta(meta(3)), Write::PutConfiguration(Box::new(configuration(3)))];
     singles.into_iter().chain(operations).chain(reports).collect()
 }
 

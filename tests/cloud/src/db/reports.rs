@@ -93,43 +93,60 @@ pub(crate) fn store(
     if seq == 0 {
         return Ok(false);
     }
-    let epoch = head.store_epoch.to_string();
-    let acked = ack_seq(connection, terminal_id, head.store_epoch)?;
-    let stored = row(
-        connection,
-        "SELECT report_id FROM reports WHERE terminal_id = ?1 AND store_epoch = ?2 AND seq = ?3",
-        params![terminal_id, epoch, seq],
-        |row| uuid(row, "report_id"),
-    )?;
-    if let Some(report_id) = stored {
-        let other = report_id != Some(head.report_id.0);
+    let acked = match acks.by_epoch.get(&head.store_epoch) {
+        Some(acked) => *acked,
+        None => ack_seq(connection, terminal_id, head.store_epoch)?,
+    };
+    // Nothing is stored above what is acked: most reports need no look.
+    if head.seq <= acked && count_copy(connection, terminal_id, &head, seq)? {
+        acks.by_epoch.insert(head.store_epoch, acked);
+        return Ok(true);
+    }
+    if head.seq > acked.next() {
         execute(
             connection,
-            "UPDATE reports SET copies = copies + 1,
-             problem = CASE WHEN ?4 THEN 'the same seq came with another report_id' ELSE problem END
-             WHERE terminal_id = ?1 AND store_epoch = ?2 AND seq = ?3",
-            params![terminal_id, epoch, seq, other],
+            "INSERT INTO gaps (terminal_id, store_epoch, first_seq, last_seq, found_at)
+             VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![terminal_id, head.store_epoch.to_string(), to_i64(acked)? + 1, seq - 1, ms(at)],
         )?;
-    } else {
-        if head.seq > acked.next() {
-            execute(
-                connection,
-                "INSERT INTO gaps (terminal_id, store_epoch, first_seq, last_seq, found_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5)",
-                params![terminal_id, epoch, to_i64(acked)? + 1, seq - 1, ms(at)],
-            )?;
-        }
-        insert(connection, terminal_id, arrived, &head, at, acks)?;
     }
-    let cumulative = acked.max(head.seq);
-    execute(
-        connection,
-        "INSERT INTO streams (terminal_id, store_epoch, ack_seq) VALUES (?1, ?2, ?3)
-         ON CONFLICT DO UPDATE SET ack_seq = excluded.ack_seq",
-        params![terminal_id, epoch, to_i64(cumulative)?],
-    )?;
-    acks.by_epoch.insert(head.store_epoch, cumulative);
+    insert(connection, terminal_id, arrived, &head, at, acks)?;
+    acks.by_epoch.insert(head.store_epoch, acked.max(head.seq));
     Ok(true)
+}
+
+/// Counts a report that is stored already; false when it is not.
+fn count_copy(
+    connection: &Connection,
+    terminal_id: &str,
+    head: &ReportHead,
+    seq: i64,
+) -> Result<bool, DbError> {
+    let found = execute(
+        connection,
+        "UPDATE reports SET copies = copies + 1, problem = CASE WHEN report_id = ?4 THEN problem
+             ELSE 'the same seq came with another report_id' END
+         WHERE terminal_id = ?1 AND store_epoch = ?2 AND seq = ?3",
+        params![terminal_id, head.store_epoch.to_string(), seq, head.report_id.to_string()],
+    )?;
+    Ok(found > 0)
+}
+
+/// Stores how far each sequence has come; belongs into the transaction of the reports.
+pub(crate) fn advance(
+    connection: &Connection,
+    terminal_id: &str,
+    acks: &Acks,
+) -> Result<(), DbError> {
+    for ack in acks.frames() {
+        execute(
+            connection,
+            "INSERT INTO streams (terminal_id, store_epoch, ack_seq) VALUES (?1, ?2, ?3)
+             ON CONFLICT DO UPDATE SET ack_seq = excluded.ack_seq",
+            params![terminal_id, ack.store_epoch.to_string(), to_i64(ack.seq)?],
+        )?;
+    }
+    Ok(())
 }
 
 fn insert(

@@ -160,6 +160,7 @@ fn apply(
             Entry::Frame(frame) => apply_frame(db, link, frame, delay_ms, &mut applied)?,
         }
     }
+    reports::advance(db, &link.terminal_id, &applied.acks)?;
     if acked_now {
         for id in &applied.acks.verdicts {
             verdict::acked(db, *id, now())?;

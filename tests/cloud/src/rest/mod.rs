@@ -11,11 +11,14 @@ mod problems;
 mod terminals;
 pub(crate) mod uploads;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    extract::DefaultBodyLimit,
+    extract::{DefaultBodyLimit, Request},
+    http::StatusCode,
+    middleware::{self, Next},
+    response::{IntoResponse as _, Response},
     routing::{get, post, put},
 };
 
@@ -24,6 +27,8 @@ use crate::{link::upgrade::upgrade, state::Shared};
 
 /// Largest JSON body.
 const BODY_BYTES_MAX: usize = 64 << 10;
+/// A request that is not answered by then is given up, whatever it waits for.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// All routes.
 pub(crate) fn router(shared: &Arc<Shared>) -> Router {
@@ -45,6 +50,7 @@ pub(crate) fn router(shared: &Arc<Shared>) -> Router {
         .route("/v1/uploads/{name}", get(uploads::fetch))
         .route("/healthz", get(|| async { "ok\n" }))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn(in_time))
         // Streams to a file, with a limit of its own.
         .route("/upload/{name}", put(uploads::receive).post(uploads::receive));
     if shared.config.test_switches {
@@ -53,4 +59,12 @@ pub(crate) fn router(shared: &Arc<Shared>) -> Router {
     router
         .fallback(|| async { ApiError::not_found("no such resource") })
         .with_state(Arc::clone(shared))
+}
+
+async fn in_time(request: Request, next: Next) -> Response {
+    match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => ApiError::new(StatusCode::REQUEST_TIMEOUT, "TIMEOUT", "took more than 60 s")
+            .into_response(),
+    }
 }

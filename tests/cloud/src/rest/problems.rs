@@ -10,6 +10,8 @@ use super::error::{ApiError, FieldError};
 
 /// Characters of a wrong value that the answer repeats.
 const ECHO_CHARS_MAX: usize = 64;
+/// Characters of a message that repeats a text.
+const MESSAGE_CHARS_MAX: usize = 256;
 
 /// A body that is being read, and what is wrong with it so far.
 pub(super) struct Fields {
@@ -46,16 +48,15 @@ impl Fields {
 
     /// A line of text of 1 to `max` characters.
     pub(super) fn line(&mut self, name: &str, max: usize) -> Option<String> {
-        match self.take(name)? {
-            Value::String(text) => match line_problem(&text, 1, max) {
-                None => Some(text),
-                Some(problem) => {
-                    self.problem(name, format!("{} {problem}", show(&Value::String(text))));
-                    None
-                }
-            },
-            other => {
-                self.problem(name, format!("got {}, want a text", show(&other)));
+        let value = self.take(name)?;
+        let problem = match value.as_str() {
+            Some(text) => line_problem(text, 1, max).map(|problem| format!("{value} {problem}")),
+            None => Some(format!("got {value}, want a text")),
+        };
+        match problem {
+            None => value.as_str().map(str::to_owned),
+            Some(problem) => {
+                self.problem(name, bounded(&problem, MESSAGE_CHARS_MAX));
                 None
             }
         }
@@ -108,13 +109,12 @@ impl Fields {
 
     /// An object as it is.
     pub(super) fn object(&mut self, name: &str) -> Option<Map<String, Value>> {
-        match self.take(name)? {
-            Value::Object(map) => Some(map),
-            other => {
-                self.problem(name, format!("got {}, want an object", show(&other)));
-                None
-            }
+        let value = self.take(name)?;
+        if let Value::Object(map) = value {
+            return Some(map);
         }
+        self.problem(name, format!("got {}, want an object", show(&value)));
+        None
     }
 
     /// An object that is read field by field.

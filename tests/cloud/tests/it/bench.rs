@@ -1,6 +1,6 @@
 //! What every test stands on: a cloud on a free port, an HTTP client, a hand-made terminal.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use reqwest::{Method, RequestBuilder, Response};
@@ -97,21 +97,32 @@ impl Bench {
         subprotocol: Option<&str>,
         certificate: Option<(String, String)>,
     ) -> Result<FakeTerminal, Error> {
-        let mut request = self.cloud.link_url().into_client_request().unwrap();
-        for (name, value) in
-            [("Authorization", authorization), ("Sec-WebSocket-Protocol", subprotocol)]
-        {
-            if let Some(value) = value {
-                request.headers_mut().insert(name, HeaderValue::from_str(value).unwrap());
-            }
-        }
-        let tcp = TcpStream::connect(self.cloud.addr()).await.unwrap();
-        tcp.set_nodelay(true).unwrap();
-        let name = ServerName::try_from("localhost").unwrap();
-        let tls = connector(&self.pki, certificate).connect(name, tcp).await.map_err(Error::Io)?;
-        let (socket, _) = client_async(request, tls).await?;
-        Ok(FakeTerminal { socket })
+        dial(self.cloud.addr(), self.pki.ca_pem(), authorization, subprotocol, certificate).await
     }
+}
+
+/// A WebSocket handshake with a cloud at `addr`.
+pub(crate) async fn dial(
+    addr: SocketAddr,
+    ca_pem: &str,
+    authorization: Option<&str>,
+    subprotocol: Option<&str>,
+    certificate: Option<(String, String)>,
+) -> Result<FakeTerminal, Error> {
+    let url = format!("wss://localhost:{}/v1/terminal/ws", addr.port());
+    let mut request = url.into_client_request().unwrap();
+    for (name, value) in [("Authorization", authorization), ("Sec-WebSocket-Protocol", subprotocol)]
+    {
+        if let Some(value) = value {
+            request.headers_mut().insert(name, HeaderValue::from_str(value).unwrap());
+        }
+    }
+    let tcp = TcpStream::connect(addr).await.unwrap();
+    tcp.set_nodelay(true).unwrap();
+    let name = ServerName::try_from("localhost").unwrap();
+    let tls = connector(ca_pem, certificate).connect(name, tcp).await.map_err(Error::Io)?;
+    let (socket, _) = client_async(request, tls).await?;
+    Ok(FakeTerminal { socket })
 }
 
 pub(crate) async fn new_token(cloud: &Cloud, scopes: &[&str]) -> String {
@@ -123,9 +134,9 @@ pub(crate) async fn new_token(cloud: &Cloud, scopes: &[&str]) -> String {
     cloud.create_token(new).await.unwrap()
 }
 
-fn connector(pki: &Pki, certificate: Option<(String, String)>) -> TlsConnector {
+fn connector(ca_pem: &str, certificate: Option<(String, String)>) -> TlsConnector {
     let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(pki.ca_pem().as_bytes()).unwrap()).unwrap();
+    roots.add(CertificateDer::from_pem_slice(ca_pem.as_bytes()).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -159,10 +170,10 @@ impl FakeTerminal {
     /// The next text frame.
     pub(crate) async fn frame(&mut self) -> Value {
         loop {
-            match self.message().await.expect("the link is up").unwrap() {
-                Message::Text(text) => return serde_json::from_str(&text).unwrap(),
-                Message::Close(frame) => panic!("closed: {frame:?}"),
-                _ => {}
+            let message = self.message().await.expect("the link is up").unwrap();
+            assert!(!message.is_close(), "closed: {message:?}");
+            if let Message::Text(text) = message {
+                return serde_json::from_str(&text).unwrap();
             }
         }
     }
@@ -180,10 +191,9 @@ impl FakeTerminal {
     /// How the cloud closes the link.
     pub(crate) async fn close_frame(&mut self) -> CloseFrame {
         loop {
-            match self.message().await.expect("a close frame").unwrap() {
-                Message::Close(Some(frame)) => return frame,
-                Message::Close(None) => panic!("close without a code"),
-                _ => {}
+            let message = self.message().await.expect("a close frame").unwrap();
+            if let Message::Close(frame) = message {
+                return frame.expect("a close code");
             }
         }
     }
@@ -196,10 +206,8 @@ impl FakeTerminal {
     /// That nothing is in flight towards us: a ping is answered first.
     pub(crate) async fn nothing_before_pong(&mut self) {
         self.socket.send(Message::Ping(b"probe".as_slice().into())).await.unwrap();
-        match self.message().await.unwrap().unwrap() {
-            Message::Pong(_) => {}
-            other => panic!("got {other:?} before the pong"),
-        }
+        let message = self.message().await.unwrap().unwrap();
+        assert!(message.is_pong(), "got {message:?} before the pong");
     }
 }
 

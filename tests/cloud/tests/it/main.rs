@@ -11,6 +11,8 @@ mod logs;
 #[cfg(test)]
 mod operations;
 #[cfg(test)]
+mod program;
+#[cfg(test)]
 mod redelivery;
 #[cfg(test)]
 mod reports;
