@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use terminal_core::protocol::{Ack, Report, ReportBody, ReportId, Seq, StoreEpoch};
-use terminal_hal::{OperationId, Timestamp};
+use terminal_hal::{OperationId, Timestamp, text::bounded};
 
 use super::{DbError, execute, json as document, ms, row, rows, time, uuid, verdict};
 
@@ -61,8 +61,8 @@ pub(crate) struct ReportHead {
 /// A report that has arrived.
 #[derive(Clone, Debug)]
 pub(crate) enum Arrived {
-    /// Readable.
-    Whole(Box<Report>),
+    /// Readable; the text is kept as it came, with fields that this cloud does not know.
+    Whole { report: Box<Report>, text: String },
     /// To be quarantined.
     Unreadable { head: ReportHead, text: String, problem: String },
 }
@@ -159,10 +159,8 @@ fn insert(
 ) -> Result<(), DbError> {
     let mut operation_id = None;
     let (body, problem) = match arrived {
-        Arrived::Unreadable { text, problem, .. } => {
-            (serde_json::to_string(&json!({ "text": text }))?, Some(problem.clone()))
-        }
-        Arrived::Whole(report) => {
+        Arrived::Unreadable { text, problem, .. } => (text, Some(problem.clone())),
+        Arrived::Whole { report, text } => {
             let problem = match &report.body {
                 ReportBody::Operation(body) => {
                     operation_id = Some(body.id);
@@ -178,7 +176,7 @@ fn insert(
                 }
                 ReportBody::Event(_) | ReportBody::Dropped => None,
             };
-            (serde_json::to_string(report)?, problem.map(str::to_owned))
+            (text, problem.map(str::to_owned))
         }
     };
     if problem.is_none() {
@@ -193,7 +191,7 @@ fn insert(
             head.store_epoch.to_string(),
             to_i64(head.seq)?,
             head.report_id.to_string(),
-            head.kind,
+            bounded(&head.kind, 32),
             operation_id.map(|id| id.to_string()),
             body,
             problem,
@@ -207,7 +205,7 @@ impl Arrived {
     fn head(&self) -> ReportHead {
         match self {
             Self::Unreadable { head, .. } => head.clone(),
-            Self::Whole(report) => ReportHead {
+            Self::Whole { report, .. } => ReportHead {
                 seq: report.seq,
                 store_epoch: report.store_epoch,
                 report_id: report.report_id,

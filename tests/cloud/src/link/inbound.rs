@@ -95,7 +95,8 @@ enum Sorted {
 fn sort(text: &str) -> Result<Sorted, Gone> {
     let error = match decode_agent_frame(text.as_bytes()) {
         Ok(AgentFrame::Report(report)) => {
-            return Ok(Sorted::Entry(Entry::Report(Arrived::Whole(report))));
+            let text = text.to_owned();
+            return Ok(Sorted::Entry(Entry::Report(Arrived::Whole { report, text })));
         }
         Ok(AgentFrame::LogEnd(end)) => return Ok(Sorted::LogEnd(end)),
         Ok(AgentFrame::Hello(_)) => {
