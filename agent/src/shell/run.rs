@@ -1,12 +1,6 @@
 //! From a configuration to a running agent.
 
-use std::{
-    collections::VecDeque,
-    future::pending,
-    rc::Rc,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, future::pending, rc::Rc, sync::Arc, time::Duration};
 
 use terminal_core::{
     engine::{Effect, Engine, Event, Identity, Moment, ReportOrder, Settings, Write},

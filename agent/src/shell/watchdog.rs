@@ -1,7 +1,10 @@
 //! The service manager: ready, alive, stopping. The watchdog is fed by the loop that does the
 //! work, so that a loop that hangs is noticed.
 
-use std::{cell::Cell, time::{Duration, Instant}};
+use std::{
+    cell::Cell,
+    time::{Duration, Instant},
+};
 
 use sd_notify::NotifyState;
 

@@ -2,8 +2,8 @@
 
 use terminal_hal::{Failure, operation::send_logs::Redactions};
 
-/// Cleans a block of whole lines in place and tells what was masked. Every byte of an upload has
-/// passed through here.
+/// Where a block of whole lines is cleaned in place; every byte of an upload passes through here.
+/// Nothing is masked: log sources must hold no card data, as the `Logs` trait demands.
 ///
 /// # Errors
 /// `REDACTION_FAILED`: nothing is sent.

@@ -201,6 +201,8 @@ pub struct OfflineSummary {
 
 /// The warning for `purchases_amount ≠ sale_amount + tip_amount`.
 const TOTALS_INCONSISTENT: &str = "TOTALS_INCONSISTENT";
+/// The warning for an amount beyond [`AMOUNT_MAX`]: not every reader gets it exactly.
+const AMOUNT_OUT_OF_RANGE: &str = "AMOUNT_OUT_OF_RANGE";
 const TOTALS_TRUNCATED: &str = "TOTALS_TRUNCATED";
 const WARNINGS_MAX: usize = 16;
 
@@ -211,6 +213,11 @@ impl EndOfDayResult {
         self.currency = bounded(&self.currency, 3);
         self.warnings.truncate(WARNINGS_MAX);
         self.warnings = self.warnings.iter().map(|text| bounded(text, 64)).collect();
+        let amounts =
+            [self.purchases_amount, self.reversals_amount, self.sale_amount, self.tip_amount];
+        if amounts.iter().any(|amount| amount.unsigned_abs() > AMOUNT_MAX.unsigned_abs()) {
+            self.warn(AMOUNT_OUT_OF_RANGE);
+        }
         if self.sale_amount.checked_add(self.tip_amount) != Some(self.purchases_amount) {
             self.warn(TOTALS_INCONSISTENT);
         }
@@ -273,6 +280,10 @@ mod tests {
         let wrong = EndOfDayResult { tip_amount: 11, ..result() }.bounded().bounded();
         assert_eq!(wrong.warnings, [TOTALS_INCONSISTENT]);
         assert_eq!(wrong.purchases_amount, 110);
+        let exact = EndOfDayResult { reversals_amount: AMOUNT_MAX, ..result() };
+        assert!(exact.bounded().warnings.is_empty());
+        let beyond = EndOfDayResult { reversals_amount: AMOUNT_MAX + 1, ..result() };
+        assert_eq!(beyond.bounded().warnings, [AMOUNT_OUT_OF_RANGE]);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::{future::Future, time::Duration};
 use terminal_core::protocol::Policy;
 use terminal_hal::{
     Failure,
-    api::{Call, HoldPolicy, IfPaymentActive, Payments},
+    api::{Call, HoldPolicy, Payments},
 };
 
 /// A hold ends by itself after this: a crash of the agent must not stop the shop.
@@ -53,16 +53,13 @@ pub(super) async fn release(payments: &dyn Payments, call: &Call) {
     }
 }
 
-/// What the cloud wants to happen to an active payment.
-pub(super) fn policy(policy: Policy) -> HoldPolicy {
+/// What the cloud wants to happen to an active payment. The wait ends well before the operation's
+/// own deadline, so that it fails as busy, without side effects, and not as something unknown.
+pub(super) fn policy(policy: Policy, time_left: Duration) -> HoldPolicy {
+    let wait_max = Duration::from_secs(policy.wait_max_s.into());
     HoldPolicy {
         lease: LEASE,
         if_payment_active: policy.if_payment_active,
-        wait_max: Duration::from_secs(policy.wait_max_s.into()),
+        wait_max: wait_max.min(time_left * 3 / 4),
     }
-}
-
-/// As [`policy`], with the operation's own idea about an active payment.
-pub(super) fn policy_with(policy_: Policy, if_payment_active: IfPaymentActive) -> HoldPolicy {
-    HoldPolicy { if_payment_active, ..policy(policy_) }
 }

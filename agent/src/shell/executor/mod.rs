@@ -50,7 +50,11 @@ struct Running {
 }
 
 impl Executor {
-    pub(super) fn new(hardware: Hardware, events: mpsc::Sender<Event>, tasks: Rc<LocalSet>) -> Self {
+    pub(super) fn new(
+        hardware: Hardware,
+        events: mpsc::Sender<Event>,
+        tasks: Rc<LocalSet>,
+    ) -> Self {
         Self { hardware: Rc::new(hardware), events, running: HashMap::new(), tasks }
     }
 
@@ -129,7 +133,8 @@ impl Executor {
         let (call, handle) = call(id, attempt, Duration::from_millis(time_left_ms));
         let cancel = Rc::new(Notify::new());
         let work = work(call);
-        let supervised = supervise(id, attempt, work, handle, Rc::clone(&cancel), self.events.clone());
+        let supervised =
+            supervise(id, attempt, work, handle, Rc::clone(&cancel), self.events.clone());
         let task = self.tasks.spawn_local(supervised).abort_handle();
         self.running.insert(id, Running { cancel, task });
     }

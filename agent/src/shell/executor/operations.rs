@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use terminal_core::engine::{CallOutcome, RestartOrder, StartOrder};
+use terminal_core::{
+    engine::{CallOutcome, RestartOrder, StartOrder},
+    protocol::Policy,
+};
 use terminal_hal::{
     ErrorCode, Failure, OperationId, OperationResult, Parameters,
     api::{
@@ -11,33 +14,26 @@ use terminal_hal::{
     },
     operation::{
         ConfigureParameters, ConfigureResult, EndOfDayParameters, EndOfDayResult, LockParameters,
-        RebootResult, UpdateParameters,
+        RebootResult, SendLogsParameters, SendLogsResult, UpdateParameters,
         end_of_day::CloseMode,
         reboot::{BootReason, RebootScope},
     },
 };
 use uuid::Uuid;
 
-use super::{Hardware, hold};
+use super::{Hardware, hold, read_health};
 use crate::{shell::clock, uploads};
 
 /// Runs an order to its end.
 pub(super) async fn run(hardware: &Hardware, call: &Call, order: &StartOrder) -> CallOutcome {
-    let policy = hold::policy(order.policy);
+    let policy = hold::policy(order.policy, call.time_left);
     let result = match &order.parameters {
         Parameters::EndOfDay(parameters) => {
             end_of_day(hardware, call, policy, parameters).await.map(OperationResult::EndOfDay)
         }
-        Parameters::SendLogs(parameters) => match &hardware.hal.logs {
-            Some(logs) => {
-                let Hardware { uploads, upload_limits: limits, .. } = hardware;
-                let now = clock::wall();
-                uploads::send_logs(call, parameters, logs.as_ref(), uploads, now, limits)
-                    .await
-                    .map(OperationResult::SendLogs)
-            }
-            None => Err(missing("log source")),
-        },
+        Parameters::SendLogs(parameters) => {
+            send_logs(hardware, call, parameters).await.map(OperationResult::SendLogs)
+        }
         Parameters::CheckUpdate(parameters) => match &hardware.hal.firmware {
             Some(firmware) => {
                 firmware.check(call, parameters).await.map(OperationResult::CheckUpdate)
@@ -55,7 +51,7 @@ pub(super) async fn run(hardware: &Hardware, call: &Call, order: &StartOrder) ->
         },
         Parameters::Reboot(_) => return ready_to_restart(hardware, call, policy).await,
         Parameters::Update(parameters) => return update(hardware, call, policy, parameters).await,
-        Parameters::Lock(parameters) => lock(hardware, call, order, parameters).await,
+        Parameters::Lock(parameters) => lock(hardware, call, policy, parameters).await,
         Parameters::Unlock(parameters) => match payments(hardware) {
             Ok(payments) => payments
                 .set_locked(call, &LockRequest::Unlock(parameters.clone()))
@@ -77,7 +73,7 @@ pub(super) async fn restart(
     call: &Call,
     order: &RestartOrder,
 ) -> Option<CallOutcome> {
-    let policy = hold::policy(terminal_core::protocol::Policy::default());
+    let policy = hold::policy(Policy::default(), call.time_left);
     let delay = Duration::from_secs(order.parameters.delay_s.into());
     let restarting = restart_now(hardware, call, order, delay);
     let answer = match &hardware.hal.payments {
@@ -138,6 +134,25 @@ async fn end_of_day(
         // Reading totals disturbs nobody.
         CloseMode::Report | CloseMode::Previous => closing.await,
     }
+}
+
+async fn send_logs(
+    hardware: &Hardware,
+    call: &Call,
+    parameters: &SendLogsParameters,
+) -> Result<SendLogsResult, Failure> {
+    let logs = hardware.hal.logs.as_deref().ok_or_else(|| missing("log source"))?;
+    if !parameters.allow_metered && on_metered_network(hardware).await {
+        let reason = "the network is metered and allow_metered is false";
+        return Err(Failure::new(ErrorCode::NetworkUnavailable, reason));
+    }
+    let Hardware { uploads, upload_limits: limits, .. } = hardware;
+    uploads::send_logs(call, parameters, logs, uploads, clock::wall(), limits).await
+}
+
+/// Unknown counts as not metered.
+async fn on_metered_network(hardware: &Hardware) -> bool {
+    read_health(&hardware.hal).await.network.is_some_and(|network| network.metered)
 }
 
 /// Payments are held off and stay so: what comes next is the restart.
@@ -215,16 +230,16 @@ async fn close_first(
 async fn lock(
     hardware: &Hardware,
     call: &Call,
-    order: &StartOrder,
+    policy: HoldPolicy,
     parameters: &LockParameters,
 ) -> Result<OperationResult, Failure> {
     let payments = payments(hardware)?;
-    let if_active = if parameters.finish_active_payment {
+    let if_payment_active = if parameters.finish_active_payment {
         IfPaymentActive::Wait
     } else {
         IfPaymentActive::Cancel
     };
-    let policy = hold::policy_with(order.policy, if_active);
+    let policy = HoldPolicy { if_payment_active, ..policy };
     let request = LockRequest::Lock(parameters.clone());
     let locking = payments.set_locked(call, &request);
     hold::holding(payments, call, policy, locking).await.map(OperationResult::Lock)

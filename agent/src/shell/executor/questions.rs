@@ -6,7 +6,10 @@ use terminal_core::engine::{StartOrder, Verification};
 use terminal_hal::{
     Failure, OperationKind, OperationResult,
     api::{CloseState, Hal, UpdateState},
-    operation::{RebootResult, reboot::{BootReason, RebootScope}},
+    operation::{
+        RebootResult,
+        reboot::{BootReason, RebootScope},
+    },
 };
 
 /// One question may take this long; the engine asks again.
