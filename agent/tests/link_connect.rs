@@ -11,7 +11,11 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Link, config, loss, pki::{Pki, Shown}, refusal, server};
+use common::{
+    Link, config, loss,
+    pki::{Pki, Shown},
+    refusal, server,
+};
 use terminal_agent::link::{LinkConfig, LinkEvent, ProxyConfig, VerificationClock};
 use terminal_core::{engine::LinkEnd, protocol::SUBPROTOCOL};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
@@ -216,7 +220,8 @@ async fn an_upgrade_to_no_protocol_or_another_is_refused() {
         let mut stream = server::accept(&listener).await;
         let (head, _) = server::read_head(&mut stream).await;
         let accept = accept_key(&head);
-        let protocol = protocol.map_or(String::new(), |p| format!("Sec-WebSocket-Protocol: {p}\r\n"));
+        let protocol =
+            protocol.map_or(String::new(), |p| format!("Sec-WebSocket-Protocol: {p}\r\n"));
         let response = format!(
             "HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Accept: {accept}\r\n{protocol}\r\n"

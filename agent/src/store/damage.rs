@@ -29,8 +29,8 @@ pub struct Damage {
 
 /// Moves the store aside.
 pub(super) fn move_aside(place: &Place, reason: String) -> Result<Damage, StoreError> {
+    let damage = Damage { reason, moved_to: free_name(place)? };
     forget_oldest(place)?;
-    let damage = Damage { reason, moved_to: free_name(place) };
     // A reason is text and a path is almost always: what JSON cannot hold is left out.
     let note = serde_json::to_vec(&damage).unwrap_or_default();
     place::write_file(&place.beside("damage"), &note)?;
@@ -71,25 +71,16 @@ pub(super) fn attempt_ends(place: &Place) {
     let _ = fs::remove_file(place.beside("opening"));
 }
 
-fn free_name(place: &Place) -> PathBuf {
+/// A name with a number above all others. The time in it is for people: the clock may be wrong.
+fn free_name(place: &Place) -> Result<PathBuf, StoreError> {
+    let number = damaged_stores(place)?.last().map_or(0, |(newest, _)| newest.saturating_add(1));
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let mut number = 0_u64;
-    loop {
-        let path = place.beside(&format!("damaged-{now}-{number}"));
-        if fs::symlink_metadata(&path).is_err() {
-            return path;
-        }
-        number = number.saturating_add(1);
-    }
+    Ok(place.beside(&format!("damaged-{now}-{number}")))
 }
-
-/// Time and number of a damaged store: they sort by it.
-type Age = (u64, u64);
 
 /// Makes room for one more.
 fn forget_oldest(place: &Place) -> Result<(), StoreError> {
-    let mut stores = damaged_stores(place)?;
-    stores.sort();
+    let stores = damaged_stores(place)?;
     let excess = stores.len().saturating_sub(DAMAGED_STORES_MAX.saturating_sub(1));
     for (_, path) in stores.iter().take(excess) {
         place::remove_directory(path)?;
@@ -97,23 +88,25 @@ fn forget_oldest(place: &Place) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn damaged_stores(place: &Place) -> Result<Vec<(Age, PathBuf)>, StoreError> {
+/// With their numbers, the newest last.
+fn damaged_stores(place: &Place) -> Result<Vec<(u64, PathBuf)>, StoreError> {
     let begin = place.beside("damaged-");
     let begin = begin.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let parent = place.parent();
     let mut stores = Vec::new();
     for entry in fs::read_dir(parent).during("reading", parent)? {
         let entry = entry.during("reading", parent)?;
-        if let Some(age) = age(&entry.file_name().to_string_lossy(), &begin) {
-            stores.push((age, entry.path()));
+        if let Some(number) = number(&entry.file_name().to_string_lossy(), &begin) {
+            stores.push((number, entry.path()));
         }
     }
+    stores.sort();
     Ok(stores)
 }
 
-fn age(name: &str, begin: &str) -> Option<Age> {
-    let (seconds, number) = name.strip_prefix(begin)?.split_once('-')?;
-    Some((seconds.parse().ok()?, number.parse().ok()?))
+fn number(name: &str, begin: &str) -> Option<u64> {
+    let (_, number) = name.strip_prefix(begin)?.split_once('-')?;
+    number.parse().ok()
 }
 
 /// Whether `path` is a directory or something else; `None` for nothing.

@@ -1,7 +1,8 @@
 //! Throw-away certificates and servers on loopback.
 
-#![allow(dead_code, reason = "every test binary uses its own part of this")]
+#![allow(dead_code, unreachable_pub, reason = "every test binary uses its own part of this")]
 
+pub mod logs;
 pub mod pki;
 pub mod server;
 
@@ -53,10 +54,9 @@ impl Link {
 
     /// How it ended, without ever having been open.
     pub async fn refused(mut self) -> LinkEnd {
-        match self.next().await {
-            LinkEvent::Closed(end) => end,
-            other => panic!("unexpected {other:?}"),
-        }
+        let event = self.next().await;
+        let LinkEvent::Closed(end) = event else { panic!("unexpected {event:?}") };
+        end
     }
 
     /// How it ended; everything before is skipped.
@@ -71,16 +71,12 @@ impl Link {
 
 /// The reason of an end that must be a refusal.
 pub fn refusal(end: &LinkEnd) -> &str {
-    match end {
-        LinkEnd::Refused { reason } => reason,
-        other => panic!("unexpected {other:?}"),
-    }
+    let LinkEnd::Refused { reason } = end else { panic!("unexpected {end:?}") };
+    reason
 }
 
 /// The reason of an end that must be a loss.
 pub fn loss(end: &LinkEnd) -> &str {
-    match end {
-        LinkEnd::Lost { reason } => reason,
-        other => panic!("unexpected {other:?}"),
-    }
+    let LinkEnd::Lost { reason } = end else { panic!("unexpected {end:?}") };
+    reason
 }

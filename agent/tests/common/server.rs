@@ -29,6 +29,7 @@ pub async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
 ) -> (WebSocketStream<S>, HeaderMap) {
     let mut headers = HeaderMap::new();
+    #[expect(clippy::result_large_err, reason = "the signature is the library's")]
     let answer = |request: &Request, mut response: Response| {
         headers = request.headers().clone();
         let protocol = SUBPROTOCOL.parse().unwrap();

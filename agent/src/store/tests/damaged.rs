@@ -125,10 +125,41 @@ fn a_store_that_is_older_than_it_was_is_damaged() {
     assert_eq!(damage.reason, "it ends at commit 1, and commit 2 was made");
 }
 
+/// sled finds nothing wrong with these: only the summary does.
+#[test]
+fn records_that_are_not_those_of_the_last_commit_are_damage() {
+    type Change = fn(&sled::Db);
+    let changes: [(Change, &str); 4] = [
+        (|db| drop(db.remove(b"m\0").unwrap()), "its records are not those that were written"),
+        (|db| drop(db.insert(b"c\0", b"\x01{}").unwrap()), "its records are not"),
+        (|db| drop(db.insert(b"x\0", b"new").unwrap()), "its records are not"),
+        (|db| drop(db.remove(b"s").unwrap()), "its summary is missing"),
+    ];
+    for (change, reason) in changes {
+        let home = Home::new();
+        home.open().store.append(&sample::one_of_each()).unwrap();
+        let db = sled::Config::new().path(home.store()).flush_every_ms(None).open().unwrap();
+        change(&db);
+        drop(db);
+        let damage = home.open().damage.unwrap();
+        assert!(damage.reason.starts_with(reason), "{}", damage.reason);
+    }
+}
+
+#[test]
+fn what_a_power_cut_while_opening_leaves_is_no_damage() {
+    let home = Home::new();
+    home.open().store.append(&sample::one_of_each()).unwrap();
+    fs::write(home.store().join("snap.00000000000FFFFF.generating"), "").unwrap();
+    assert!(home.snapshot().meta.is_some());
+}
+
 #[test]
 fn only_the_newest_damaged_stores_are_kept() {
     let home = Home::new();
     let mut moved = Vec::new();
+    // From a time when the clock was wrong.
+    fs::create_dir(home.beside("damaged-9999999999-0")).unwrap();
     for _ in 0..DAMAGED_STORES_MAX + 2 {
         drop(home.try_open().unwrap());
         fs::write(home.store().join("format"), "?").unwrap();
