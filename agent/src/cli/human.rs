@@ -7,12 +7,15 @@ use serde_json::Value;
 /// `status`: a line per fact.
 pub(super) fn status(answer: &Value) -> String {
     let mut out = String::new();
-    fact(&mut out, "link", &link(&answer["link"]));
+    let agent =
+        format!("{}, agent {}", text(&answer["terminal_id"]), text(&answer["agent_version"]));
+    fact(&mut out, "terminal", &agent);
+    fact(&mut out, "link", &link(answer));
     fact(&mut out, "state", &text(&answer["state"]));
     let attention = names(&answer["needs_attention"]);
     fact(&mut out, "attention", if attention.is_empty() { "none" } else { &attention });
     fact(&mut out, "clock", &clock(&answer["clock"]));
-    fact(&mut out, "uptime", &duration(&answer["uptime_ms"]));
+    fact(&mut out, "device up for", &duration(&answer["uptime_ms"]));
     fact(&mut out, "configuration", &format!("revision {}", answer["config_revision"]));
     fact(&mut out, "unsent reports", &answer["unsent_reports"].to_string());
     fact(&mut out, "operations", &count_or_none(&answer["operations"]));
@@ -54,24 +57,32 @@ fn fact(out: &mut String, name: &str, value: &str) {
 
 fn running(out: &mut String, operations: &Value) {
     for operation in operations.as_array().into_iter().flatten() {
+        let attempt = match operation["state"].as_str() {
+            Some("queued") => "waits".to_owned(),
+            _ => format!("attempt {}", operation["attempt"]),
+        };
         let _ = writeln!(
             out,
-            "{}  {:<12} {:<10} attempt {}, asked by {}",
+            "{}  {:<12} {:<10} {attempt}, asked by {}",
             text(&operation["id"]),
             text(&operation["operation"]),
             text(&operation["state"]),
-            operation["attempt"],
             text(&operation["created_by"]),
         );
     }
 }
 
-fn link(link: &Value) -> String {
-    match link["state"].as_str() {
-        Some("up") => format!("up for {}", duration(&link["ms"])),
+fn link(answer: &Value) -> String {
+    let link = &answer["link"];
+    let state = match link["state"].as_str() {
+        Some("up") => return format!("up for {}", duration(&link["ms"])),
         Some("waiting") => format!("down, next attempt in {}", duration(&link["ms"])),
         Some("connecting") => "connecting".to_owned(),
         _ => "closing".to_owned(),
+    };
+    match answer["last_link_end"].as_str() {
+        Some(why) => format!("{state} ({why})"),
+        None => state,
     }
 }
 
@@ -134,8 +145,11 @@ mod tests {
     }
 
     #[test]
-    fn a_status_names_the_wait_for_the_next_attempt() {
-        let answer = json!({ "link": { "state": "waiting", "ms": 125_000 }, "operations": [] });
-        assert!(status(&answer).contains("down, next attempt in 2 min"));
+    fn a_status_names_the_wait_for_the_next_attempt_and_why() {
+        let answer = json!({
+            "link": { "state": "waiting", "ms": 125_000 }, "last_link_end": "refused: HTTP 401",
+            "operations": [],
+        });
+        assert!(status(&answer).contains("down, next attempt in 2 min (refused: HTTP 401)"));
     }
 }

@@ -394,8 +394,7 @@ mod tests {
             .replace("/var/lib", "var/lib")
             + "[operations]\nallow = [\"format_disk\"]\n[log]\nlevel = \"loud\"\n";
         let error = parse(&text).unwrap_err().to_string();
-        for key in
-            ["terminal.id", "cloud.url", "store.directory", "operations.allow", "log.level"]
+        for key in ["terminal.id", "cloud.url", "store.directory", "operations.allow", "log.level"]
         {
             assert!(error.contains(&format!("agent.toml: {key}: ")), "{key} not in {error}");
         }

@@ -49,8 +49,7 @@ impl Connector {
 
     async fn open_stream(&self) -> Result<Box<dyn ByteStream>, ConnectError> {
         let url = &self.config.url;
-        let dialer =
-            Dialer { proxy: self.config.proxy.clone(), timeouts: self.config.timeouts };
+        let dialer = Dialer { proxy: self.config.proxy.clone(), timeouts: self.config.timeouts };
         let rule = match url.security() {
             Security::Tls => {
                 let trust = self.config.trust.clone().ok_or(ConnectError::NoTrust)?;

@@ -136,9 +136,8 @@ mod tests {
 
     #[test]
     fn a_status_tells_whether_and_when_to_come_back() {
-        let end = |status, retry_after_s| {
-            LinkEnd::from(ConnectError::Status { status, retry_after_s })
-        };
+        let end =
+            |status, retry_after_s| LinkEnd::from(ConnectError::Status { status, retry_after_s });
         assert!(matches!(end(401, None), LinkEnd::Refused { .. }));
         assert!(matches!(end(403, Some(5)), LinkEnd::Refused { .. }));
         assert_eq!(end(503, Some(7)), LinkEnd::RetryAfter { seconds: 7 });

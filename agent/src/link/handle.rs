@@ -117,8 +117,7 @@ pub(super) fn queues() -> (LinkHandle, Queues) {
     let (bulk, bulk_receiver) = mpsc::channel(BULK_QUEUE);
     let (ending, ending_receiver) = watch::channel(None);
     let handle = LinkHandle { control, bulk, ending: Arc::new(ending) };
-    let queues =
-        Queues { control: control_receiver, bulk: bulk_receiver, ending: ending_receiver };
+    let queues = Queues { control: control_receiver, bulk: bulk_receiver, ending: ending_receiver };
     (handle, queues)
 }
 

@@ -36,8 +36,8 @@ pub(super) async fn open_tunnel(
             return Err(ConnectError::Proxy("answer is larger than 8 KiB".to_owned()));
         }
     };
-    let status = status(&answer)
-        .ok_or_else(|| ConnectError::Proxy("answer is not HTTP".to_owned()))?;
+    let status =
+        status(&answer).ok_or_else(|| ConnectError::Proxy("answer is not HTTP".to_owned()))?;
     if !(200..300).contains(&status) {
         return Err(ConnectError::ProxyStatus(status));
     }
@@ -71,8 +71,7 @@ fn status(answer: &[u8]) -> Option<u16> {
 }
 
 fn base64(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] =
-        b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for group in bytes.chunks(3) {
         let at = |n: usize| u32::from(group.get(n).copied().unwrap_or(0));
@@ -92,7 +91,8 @@ mod tests {
 
     #[test]
     fn base64_is_that_of_rfc_4648() {
-        let pairs = [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")];
+        let pairs =
+            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")];
         for (plain, encoded) in pairs {
             assert_eq!(base64(plain.as_bytes()), encoded);
         }

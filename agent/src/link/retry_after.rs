@@ -39,7 +39,8 @@ mod tests {
         assert_eq!(seconds("99999999999", now), Some(u32::MAX));
         assert_eq!(seconds("Sun, 06 Nov 1994 08:49:37 GMT", now), Some(7));
         assert_eq!(seconds("Sun, 06 Nov 1994 08:00:00 GMT", now), Some(0));
-        for bad in ["", "-1", "soon", "Sun, 06 Nov 1994 08:49:37 CET", "Sun, 06 anF 1994 0:0:0 GMT"] {
+        for bad in ["", "-1", "soon", "Sun, 06 Nov 1994 08:49:37 CET", "Sun, 06 anF 1994 0:0:0 GMT"]
+        {
             assert_eq!(seconds(bad, now), None, "{bad}");
         }
     }

@@ -49,7 +49,11 @@ impl Socket {
                     return Poll::Ready(Turn::Flushed(result));
                 }
             }
-            if read { Pin::new(&mut self.stream).poll_next(context).map(Turn::Read) } else { Poll::Pending }
+            if read {
+                Pin::new(&mut self.stream).poll_next(context).map(Turn::Read)
+            } else {
+                Poll::Pending
+            }
         })
         .await
     }

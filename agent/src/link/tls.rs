@@ -174,7 +174,9 @@ fn client_config(
         .with_crls(revocation_lists(trust)?)
         .build()
         .map_err(|error| match &trust.crl_file {
-            Some(file) => CredentialError::content("revocation lists", file, error.to_string()).into(),
+            Some(file) => {
+                CredentialError::content("revocation lists", file, error.to_string()).into()
+            }
             None => general(&error),
         })?;
     let builder = ClientConfig::builder_with_details(provider, Arc::new(FixedTime(time)))

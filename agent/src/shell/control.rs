@@ -102,10 +102,13 @@ async fn serve_one(
 ) -> io::Result<()> {
     let uid = stream.peer_cred()?.uid();
     let own = nix::unistd::geteuid().as_raw();
+    // Read in any case: a client that is still writing would miss the refusal.
+    let mut line = String::new();
+    BufReader::new((&mut stream).take(REQUEST_BYTES_MAX)).read_line(&mut line).await?;
     let answer = if uid != 0 && uid != own && !readers.contains(&uid) {
         refusal(&format!("user {uid} may not ask; add it to control.readers"))
     } else {
-        answer_to(&mut stream, calls).await?
+        answer_to(&line, calls).await?
     };
     let mut line = answer.to_string();
     line.push('\n');
@@ -113,13 +116,8 @@ async fn serve_one(
     stream.shutdown().await
 }
 
-async fn answer_to(
-    stream: &mut UnixStream,
-    calls: &mpsc::Sender<ControlCall>,
-) -> io::Result<Value> {
-    let mut line = String::new();
-    BufReader::new(stream.take(REQUEST_BYTES_MAX)).read_line(&mut line).await?;
-    let request = match serde_json::from_str(&line) {
+async fn answer_to(line: &str, calls: &mpsc::Sender<ControlCall>) -> io::Result<Value> {
+    let request = match serde_json::from_str(line) {
         Ok(request) => request,
         Err(error) => return Ok(refusal(&format!("not a request: {error}"))),
     };
@@ -133,8 +131,20 @@ fn refusal(message: &str) -> Value {
     json!({ "error": message })
 }
 
+/// What the engine does not know and people ask for.
+pub(super) struct Facts {
+    pub(super) terminal_id: String,
+    /// Why there was no link, or no longer, the last time.
+    pub(super) last_link_end: Option<String>,
+}
+
 /// The answer of the agent.
-pub(super) fn answer(request: &ControlRequest, view: &EngineView, store: &Store) -> Value {
+pub(super) fn answer(
+    request: &ControlRequest,
+    facts: &Facts,
+    view: &EngineView,
+    store: &Store,
+) -> Value {
     let stats = store.stats();
     let running: Vec<Value> = view
         .operations
@@ -151,8 +161,10 @@ pub(super) fn answer(request: &ControlRequest, view: &EngineView, store: &Store)
         .collect();
     match request {
         ControlRequest::Status => json!({
+            "terminal_id": facts.terminal_id,
             "agent_version": env!("CARGO_PKG_VERSION"),
             "link": link(view.link),
+            "last_link_end": facts.last_link_end,
             "clock": { "state": view.status.clock, "cloud_offset_ms": view.cloud_offset_ms },
             "boot_id": view.boot_id,
             "uptime_ms": view.status.uptime_ms,

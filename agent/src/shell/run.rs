@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, future::pending, rc::Rc, sync::Arc, time::Duration};
 
 use terminal_core::{
-    engine::{Effect, Engine, Event, Identity, Moment, ReportOrder, Settings, Write},
+    engine::{Effect, Engine, Event, Identity, LinkEnd, Moment, ReportOrder, Settings, Write},
     protocol::{AgentFrame, Report, encode},
 };
 use terminal_hal::{
@@ -20,7 +20,7 @@ use tokio::{
 
 use super::{
     clock::{self, LastGoodTime},
-    control::{self, ControlCall},
+    control::{self, ControlCall, Facts},
     executor::{Executor, Hardware},
     watchdog::Watchdog,
 };
@@ -91,6 +91,7 @@ struct Shell {
     link_events: mpsc::Receiver<LinkEvent>,
     uploads: Arc<Uploads>,
     control: mpsc::Receiver<ControlCall>,
+    facts: Facts,
     watchdog: Watchdog,
     verification_clock: Arc<VerificationClock>,
     last_good_time: LastGoodTime,
@@ -168,6 +169,7 @@ impl Shell {
             link_events,
             uploads,
             control,
+            facts: Facts { terminal_id: config.terminal.id, last_link_end: None },
             watchdog: Watchdog::from_environment(),
             verification_clock,
             last_good_time,
@@ -224,7 +226,8 @@ impl Shell {
     /// What the shell itself has to know.
     fn note(&mut self, event: &Event, moment: &Moment) {
         self.last_good_time.observe(moment, &self.verification_clock);
-        if matches!(event, Event::LinkClosed(_)) {
+        if let Event::LinkClosed(end) = event {
+            self.facts.last_link_end = Some(why(end));
             self.link = None;
             self.uploads.link_down();
         }
@@ -365,7 +368,7 @@ impl Shell {
 
     fn answer(&self, call: ControlCall) {
         let view = self.engine.view(&clock::moment());
-        let answer = control::answer(&call.request, &view, &self.store);
+        let answer = control::answer(&call.request, &self.facts, &view, &self.store);
         // The asker may be gone.
         let _ = call.reply.send(answer);
     }
@@ -377,6 +380,16 @@ fn link_event(event: LinkEvent) -> Event {
         LinkEvent::Text(bytes) => Event::FrameReceived(bytes),
         LinkEvent::Heard => Event::PeerHeard,
         LinkEvent::Closed(end) => Event::LinkClosed(end),
+    }
+}
+
+/// For people.
+fn why(end: &LinkEnd) -> String {
+    match end {
+        LinkEnd::Lost { reason } => reason.clone(),
+        LinkEnd::Refused { reason } => format!("refused: {reason}"),
+        LinkEnd::RetryAfter { seconds } => format!("the cloud asks to wait {seconds} s"),
+        LinkEnd::Closed { code, reason } => format!("closed by the cloud, {code} {reason}"),
     }
 }
 

@@ -152,9 +152,8 @@ async fn feed(
 }
 
 fn judge(status: u16) -> Result<(), Ended> {
-    let rejected = |reason: String| {
-        Err(Ended::Finally(Failure::new(ErrorCode::UploadRejected, reason)))
-    };
+    let rejected =
+        |reason: String| Err(Ended::Finally(Failure::new(ErrorCode::UploadRejected, reason)));
     match status {
         200..=299 => Ok(()),
         300..=399 => rejected(format!("the receiver redirects, with HTTP status {status}")),

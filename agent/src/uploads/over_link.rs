@@ -126,12 +126,8 @@ fn send_next(sender: &mut LogSender, permit: BulkPermit<'_>) {
 }
 
 fn refusal(code: &str) -> Failure {
-    let passing =
-        [error_code::DIGEST_MISMATCH, error_code::OVERLOADED, error_code::STORAGE_FULL];
-    let kind = if passing.contains(&code) {
-        ErrorCode::UploadFailed
-    } else {
-        ErrorCode::UploadRejected
-    };
+    let passing = [error_code::DIGEST_MISMATCH, error_code::OVERLOADED, error_code::STORAGE_FULL];
+    let kind =
+        if passing.contains(&code) { ErrorCode::UploadFailed } else { ErrorCode::UploadRejected };
     Failure::new(kind, format!("the cloud refuses the upload: {code}"))
 }

@@ -124,8 +124,7 @@ impl LogSender {
         if data.is_empty() {
             return self.end_frame();
         }
-        let chunk =
-            LogChunk { id: self.id, attempt: self.attempt, offset: self.sent, data: &data };
+        let chunk = LogChunk { id: self.id, attempt: self.attempt, offset: self.sent, data: &data };
         let frame = SenderFrame::Chunk(chunk.encode());
         self.sent += data.len() as u64;
         self.reached = self.reached.max(self.sent);

@@ -16,8 +16,18 @@ const HTTPS_PORT: u16 = 443;
 const AGENT: &str = concat!("terminal-agent/", env!("CARGO_PKG_VERSION"));
 /// Headers that belong to the connection or to the terminal, not to the cloud.
 const HEADERS_REFUSED: [&str; 12] = [
-    "authorization", "connection", "content-length", "cookie", "expect", "host", "keep-alive",
-    "proxy-authorization", "te", "trailer", "transfer-encoding", "upgrade",
+    "authorization",
+    "connection",
+    "content-length",
+    "cookie",
+    "expect",
+    "host",
+    "keep-alive",
+    "proxy-authorization",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
 ];
 
 /// A receiver that may be uploaded to.

@@ -4,9 +4,11 @@
 //! It never fakes an answer: what it returns came from a process, a socket or a file.
 
 mod agent;
+mod relay;
 mod rest;
 mod site;
 
 pub use agent::{Agent, agent_binary};
+pub use relay::Relay;
 pub use rest::{Answer, Rest};
 pub use site::{Site, SiteOptions};

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    net::Ipv4Addr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -14,7 +15,7 @@ use terminal_cloud::{
 };
 use terminal_hal::OperationId;
 
-use crate::{Agent, Rest};
+use crate::{Agent, Relay, Rest};
 
 /// Where operations are created and read.
 const OPERATIONS: &str = "/v1/admin/terminals/operations";
@@ -38,6 +39,8 @@ pub struct SiteOptions {
     pub client_certificate: bool,
     /// Lines added to the agent's configuration file.
     pub more_config: String,
+    /// Wait before the cloud dispatches an operation again that the terminal had no room for.
+    pub redispatch_delay_ms: u64,
 }
 
 impl Default for SiteOptions {
@@ -49,6 +52,7 @@ impl Default for SiteOptions {
             log_level: "info",
             client_certificate: false,
             more_config: String::new(),
+            redispatch_delay_ms: 5_000,
         }
     }
 }
@@ -72,6 +76,7 @@ impl Site {
         let mut config =
             CloudConfig::new(directory.path().join("cloud"), Transport::Tls(pki.tls()?));
         config.heartbeat_s = options.heartbeat_s;
+        config.redispatch_delay = Duration::from_millis(options.redispatch_delay_ms);
         config.test_switches = true;
         let cloud = Cloud::start(config).await?;
         let terminal = cloud.create_terminal(ACCOUNT, SERIAL_NUMBER).await?;
@@ -182,6 +187,21 @@ target = "stderr"
     /// The agent's configuration file.
     pub fn agent_config(&self) -> PathBuf {
         self.path("agent/agent.toml")
+    }
+
+    /// Rewrites the agent's configuration file; the next start of an agent reads it.
+    pub fn edit_config(&self, edit: impl FnOnce(&str) -> String) -> Result<()> {
+        let path = self.agent_config();
+        Ok(fs::write(&path, edit(&fs::read_to_string(&path)?))?)
+    }
+
+    /// Lets agents that start from now on connect through a relay that counts their attempts.
+    pub async fn through_relay(&self) -> Result<Relay> {
+        let address = self.cloud()?.addr();
+        let relay = Relay::listen(Ipv4Addr::LOCALHOST, address).await?;
+        let (old, new) = (format!(":{}/", address.port()), format!(":{}/", relay.port()));
+        self.edit_config(|text| text.replace(&old, &new))?;
+        Ok(relay)
     }
 
     /// Everything that agents have logged.

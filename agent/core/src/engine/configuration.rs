@@ -1,8 +1,6 @@
 //! The configuration: save what is wanted, apply it, save that it is in force.
 
-use terminal_hal::{
-    ErrorCode, Failure, OperationKind, operation::SettingProblem, text::bounded,
-};
+use terminal_hal::{ErrorCode, Failure, OperationKind, operation::SettingProblem, text::bounded};
 
 use super::{
     Configuration, ConfigurationOutcome, ConfigurationRecord, Effect, Engine, Monotonic,

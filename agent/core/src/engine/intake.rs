@@ -198,8 +198,7 @@ impl Engine {
         let in_lane = || self.operations.values().filter(|other| record_lane(other) == lane);
         if record.policy.if_busy == IfBusy::Reject {
             // One that waits for a maintenance window keeps nobody busy.
-            let deferred =
-                |id| matches!(self.live.get(id), Some(running::Live::Deferred { .. }));
+            let deferred = |id| matches!(self.live.get(id), Some(running::Live::Deferred { .. }));
             if let Some(other) = in_lane().find(|other| !deferred(&other.id)) {
                 let reason = format!("{} is not finished yet", other.operation);
                 let failure = Failure::new(ErrorCode::BusyOperation, reason);

@@ -182,10 +182,10 @@ mod tests {
 
     #[test]
     fn empty_places_of_an_earlier_epoch_are_sent_but_cost_no_memory() {
-        let mut outbox = outbox(1_000_000);
-        outbox.ack(Seq(1_000_000));
+        let mut outbox = outbox(100_000);
+        outbox.ack(Seq(100_000));
         outbox.start_again_after(Seq(0));
-        assert_eq!((outbox.len(), outbox.last()), (0, Seq(1_000_000)));
+        assert_eq!((outbox.len(), outbox.last()), (0, Seq(100_000)));
         assert_eq!(pumped(&mut outbox)[0], 1);
         let acked = outbox.ack(Seq(7)).unwrap();
         assert_eq!((acked.newest, acked.report_id, acked.events), (Seq(7), None, Vec::new()));

@@ -82,12 +82,7 @@ impl Engine {
     }
 
     /// Puts a report into the outbox and the store.
-    fn enqueue(
-        &mut self,
-        body: ReportBody,
-        is_verdict: bool,
-        out: &mut Output<'_>,
-    ) -> Seq {
+    fn enqueue(&mut self, body: ReportBody, is_verdict: bool, out: &mut Output<'_>) -> Seq {
         let report_id = ReportId(out.uuid());
         let seq = self.outbox.push(report_id, is_verdict);
         let store_epoch = self.meta.store_epoch;

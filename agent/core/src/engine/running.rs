@@ -94,7 +94,9 @@ impl Engine {
             return Err(Failure::new(ErrorCode::HalUnavailable, reason));
         }
         match self.order(record)?.parameters {
-            Parameters::Configure(parameters) => self.configuration.check_newer(parameters.revision),
+            Parameters::Configure(parameters) => {
+                self.configuration.check_newer(parameters.revision)
+            }
             Parameters::EndOfDay(_)
             | Parameters::SendLogs(_)
             | Parameters::CheckUpdate(_)
@@ -252,18 +254,18 @@ impl Engine {
             return;
         }
         tracing::info!(operation_id = %id, retry_after_s, "operation put off");
-        self.put_back(id, attempt, out);
+        // Such an attempt was not cut off.
+        self.put_back(id, attempt.saturating_sub(1), out);
         let wait_ms = u64::from(retry_after_s.max(1)) * 1000;
         let until = out.moment.monotonic.plus_ms(wait_ms);
         self.live.insert(id, Live::Deferred { until });
     }
 
     /// Puts it back into its lane, which is free meanwhile: nothing has happened.
-    pub(super) fn put_back(&mut self, id: OperationId, attempt: u32, out: &mut Output<'_>) {
+    pub(super) fn put_back(&mut self, id: OperationId, attempts: u32, out: &mut Output<'_>) {
         let Some(record) = self.operations.get_mut(&id) else { return };
         self.live.remove(&id);
-        // Such an attempt was not cut off.
-        record.state = OperationState::Queued { attempts: attempt.saturating_sub(1) };
+        record.state = OperationState::Queued { attempts };
         out.write(Write::PutOperation(Box::new(record.clone())));
     }
 

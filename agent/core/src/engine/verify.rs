@@ -1,8 +1,6 @@
 //! Asking the hardware what became of an operation, instead of running it blind.
 
-use terminal_hal::{
-    ErrorCode, Failure, OperationId, SideEffects, operation::reboot::RebootScope,
-};
+use terminal_hal::{ErrorCode, Failure, OperationId, SideEffects, operation::reboot::RebootScope};
 
 use super::{
     Effect, Engine, OperationRecord, OperationState, RestartCall, StartOrder, Verification,
@@ -81,6 +79,8 @@ impl Engine {
         let Some(record) = self.operations.get(&id) else { return };
         let cloud_now = self.cloud_now(out.moment);
         let is_of_this_boot = record.expiry.boot_id == self.identity.boot_id;
+        // The attempt that called for a restart is over; one that only asked goes on.
+        let next_attempt = attempt.saturating_add(follows_restart(record).into());
         if record.cancel_requested {
             let reason = "withdrawn; nothing had happened";
             self.fail(id, Failure::new(ErrorCode::Canceled, reason), out);
@@ -89,9 +89,9 @@ impl Engine {
             self.fail(id, Failure::new(ErrorCode::Expired, reason), out);
         } else if cloud_now.is_none() && !is_of_this_boot {
             // Nobody knows whether its time to live has run out.
-            self.put_back(id, attempt, out);
-        } else if follows_restart(record) {
-            self.execute_attempt(id, attempt.saturating_add(1), out);
+            self.put_back(id, next_attempt.saturating_sub(1), out);
+        } else if next_attempt > attempt {
+            self.execute_attempt(id, next_attempt, out);
         } else {
             self.execute(id, out);
         }

@@ -1,6 +1,6 @@
 //! What a step wanted done, made easy to ask about.
 
-use terminal_hal::{Failure, OperationId, status::TerminalHealth};
+use terminal_hal::{Failure, OperationId};
 
 use crate::engine::{Effect, StartOrder, Write};
 use crate::protocol::{
@@ -113,10 +113,6 @@ impl Effects {
             _ => None,
         });
         statuses.collect()
-    }
-
-    pub(super) fn health(&self) -> Vec<&TerminalHealth> {
-        self.statuses().into_iter().map(|status| &status.health).collect()
     }
 
     pub(super) fn close_codes(&self) -> Vec<u16> {

@@ -21,8 +21,8 @@ use crate::engine::{
     Settings, Verification,
 };
 use crate::protocol::{
-    Ack, Cancel, CloudFrame, ConfigurationFrame, OperationFrame, OperationReport, Policy,
-    ReportId, Seq, SessionId, StoreEpoch, Welcome, encode,
+    Ack, Cancel, CloudFrame, ConfigurationFrame, OperationFrame, OperationReport, Policy, ReportId,
+    Seq, SessionId, StoreEpoch, Welcome, encode,
 };
 
 /// Wake-ups without time passing that a test allows before it calls them a busy loop.
@@ -38,6 +38,8 @@ pub(super) struct World {
     pub(super) wall_trusted: bool,
     /// By how much the cloud's clock is ahead.
     pub(super) cloud_ahead_ms: u64,
+    /// Whether the cloud answers pings.
+    pub(super) answers_pings: bool,
     /// Fixes the jitter, as a part of its range in 64 bits; random where absent.
     pub(super) jitter: Option<u64>,
     /// Invariants that need a second engine are checked on every step.
@@ -73,6 +75,7 @@ impl World {
             wall: 20_000 * DAY_MS,
             wall_trusted: true,
             cloud_ahead_ms: 0,
+            answers_pings: true,
             jitter: None,
             compares_memory: true,
             random: seed,
@@ -90,7 +93,18 @@ impl World {
         world
     }
 
-    pub(super) fn moment(&mut self) -> Moment {
+    /// The moment, to look at something.
+    pub(super) fn now(&self) -> Moment {
+        Moment {
+            monotonic: Monotonic(self.monotonic),
+            wall: Timestamp::from_unix_ms(self.wall),
+            wall_trusted: self.wall_trusted,
+            entropy: 0,
+        }
+    }
+
+    /// The moment of a step.
+    fn moment(&mut self) -> Moment {
         // Knuth's MMIX generator, widened: entropy that is the same in every run.
         for _ in 0..2 {
             let low = self.random as u64;
@@ -101,12 +115,7 @@ impl World {
             Some(jitter) => (self.random & !u128::from(u64::MAX)) | u128::from(jitter),
             None => self.random,
         };
-        Moment {
-            monotonic: Monotonic(self.monotonic),
-            wall: Timestamp::from_unix_ms(self.wall),
-            wall_trusted: self.wall_trusted,
-            entropy,
-        }
+        Moment { entropy, ..self.now() }
     }
 
     /// One step, with everything that it wants done done.
@@ -160,10 +169,21 @@ impl World {
             wake_ups = if at.0 > self.monotonic { 0 } else { wake_ups + 1 };
             assert!(wake_ups < WAKE_UPS_MAX, "busy loop: {:?}", self.engine);
             self.pass(at.0 - self.monotonic);
-            effects.extend(self.step(&Event::Woken));
+            let woken = self.step(&Event::Woken);
+            if self.answers_pings && woken.has(&Effect::Ping) {
+                self.step(&Event::PeerHeard);
+            }
+            effects.extend(woken);
         }
         self.pass(end - self.monotonic);
         effects
+    }
+
+    /// Waits until the engine wants to be woken, and wakes it.
+    pub(super) fn wait_for_one_deadline(&mut self) -> Effects {
+        let at = self.engine.next_deadline().expect("a deadline");
+        self.pass(at.0 - self.monotonic);
+        self.step(&Event::Woken)
     }
 
     /// The process ends without notice and starts again in the same boot.
@@ -197,9 +217,7 @@ impl World {
     /// Waits until the engine connects, and opens the link.
     pub(super) fn open_link(&mut self) -> Effects {
         for _ in 0..1_000 {
-            let at = self.engine.next_deadline().expect("a deadline for connecting");
-            let effects = self.wait(at.0 - self.monotonic);
-            if effects.has(&Effect::Connect) {
+            if self.wait_for_one_deadline().has(&Effect::Connect) {
                 return self.step(&Event::LinkOpened);
             }
         }
@@ -297,6 +315,16 @@ impl World {
 
     pub(super) fn verified(&mut self, n: u128, answer: Verification) -> Effects {
         let attempt = self.attempt(n);
+        self.step(&Event::Verified { id: id(n), attempt, answer })
+    }
+
+    /// An answer to an attempt that may not be the current one.
+    pub(super) fn verified_stray(
+        &mut self,
+        n: u128,
+        attempt: u32,
+        answer: Verification,
+    ) -> Effects {
         self.step(&Event::Verified { id: id(n), attempt, answer })
     }
 

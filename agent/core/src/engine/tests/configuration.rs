@@ -1,0 +1,227 @@
+//! Rule 18: save what is wanted, apply it, save that it is in force.
+
+use serde_json::json;
+use terminal_hal::{ErrorCode, Failure, OperationKind, operation::SettingProblem};
+
+use super::{
+    samples::{MINUTE_MS, id, object},
+    world::World,
+};
+use crate::engine::{ConfigurationOutcome, Effect, Event};
+use crate::protocol::{
+    AgentFrame, ConfigurationReport, ConfigurationStatus, OperationFrame, Report, ReportBody,
+    TEXT_FRAME_BYTES_MAX, encode,
+};
+
+fn applied() -> ConfigurationOutcome {
+    ConfigurationOutcome::Applied { sha256: "a".repeat(64) }
+}
+
+fn rejected() -> ConfigurationOutcome {
+    ConfigurationOutcome::Rejected(vec![problem("tip.mode")])
+}
+
+fn problem(path: &str) -> SettingProblem {
+    SettingProblem { path: path.into(), code: "TOO_LONG".into(), message: "x".into() }
+}
+
+fn unavailable() -> ConfigurationOutcome {
+    ConfigurationOutcome::Unavailable(Failure::new(ErrorCode::HalUnavailable, "starting"))
+}
+
+fn answer(w: &mut World, revision: u64, outcome: ConfigurationOutcome) -> super::effects::Effects {
+    w.step(&Event::Configured { revision, outcome })
+}
+
+/// Connected, with that revision in force.
+fn configured(revision: u64) -> World {
+    let mut w = World::connected();
+    w.configuration(revision);
+    answer(&mut w, revision, applied());
+    w
+}
+
+/// Desired and applied revision, as they are stored.
+fn stored(w: &World) -> (Option<u64>, Option<u64>) {
+    let record = w.store.configuration.as_ref().expect("a configuration");
+    let revision = |configuration: &Option<crate::engine::Configuration>| {
+        configuration.as_ref().map(|configuration| configuration.revision)
+    };
+    (revision(&record.desired), revision(&record.applied))
+}
+
+fn report(effects: &super::effects::Effects) -> &ConfigurationReport {
+    let found = effects.reports.iter().find_map(|report| match &report.body {
+        ReportBody::Configuration(configuration) => Some(configuration),
+        _ => None,
+    });
+    found.expect("a configuration report")
+}
+
+// Rule 18
+#[test]
+fn what_is_wanted_is_saved_before_it_is_applied_and_saved_again_when_it_is_in_force() {
+    let mut w = World::connected();
+    let effects = w.configuration(5);
+    assert!(matches!(effects.all[..], [Effect::Append(_), Effect::Configure(_)]));
+    assert_eq!(stored(&w), (Some(5), None));
+    let effects = answer(&mut w, 5, applied());
+    assert_eq!((effects.appends(), stored(&w)), (1, (None, Some(5))));
+    let report = report(&effects);
+    assert_eq!((report.revision, report.status), (5, ConfigurationStatus::Applied));
+    assert_eq!(report.sha256, Some("a".repeat(64)));
+    w.lose_link();
+    assert_eq!(w.open_link().hello().config_revision, 5);
+}
+
+// Rule 18
+#[test]
+fn an_older_or_equal_revision_changes_nothing() {
+    let mut w = configured(5);
+    for revision in [0, 4, 5] {
+        assert!(w.configuration(revision).is_empty());
+    }
+    w.configuration(7);
+    assert!(w.configuration(6).is_empty(), "a newer one is pending");
+}
+
+// Rule 18
+#[test]
+fn a_newer_revision_supersedes_a_pending_one() {
+    let mut w = configured(1);
+    w.configuration(2);
+    assert!(w.configuration(3).configured().is_empty(), "one at a time");
+    w.configuration(4);
+    let effects = answer(&mut w, 2, applied());
+    assert_eq!((effects.configured(), stored(&w)), (vec![4], (Some(4), Some(2))));
+    assert_eq!(report(&effects).revision, 2);
+    let effects = answer(&mut w, 4, rejected());
+    assert_eq!(stored(&w), (None, Some(2)), "what was in force last is known");
+    assert_eq!(report(&effects).status, ConfigurationStatus::Rejected);
+}
+
+// Rule 18
+#[test]
+fn a_rejected_revision_is_reported_and_the_one_before_stays_in_force() {
+    let mut w = configured(1);
+    w.configuration(2);
+    let effects = answer(&mut w, 2, rejected());
+    assert_eq!(report(&effects).errors, [problem("tip.mode")]);
+    assert_eq!(stored(&w), (None, Some(1)));
+    w.ack(2);
+    assert!(w.wait(10 * MINUTE_MS).configured().is_empty());
+    assert_eq!(w.configuration(3).configured(), [3]);
+}
+
+// Rule 18
+#[test]
+fn however_many_problems_there_are_the_report_fits_into_a_frame() {
+    let mut w = configured(1);
+    w.configuration(2);
+    let long = SettingProblem {
+        path: "\"".repeat(10_000),
+        code: "\"".repeat(10_000),
+        message: "\u{1F4B3}".repeat(10_000),
+    };
+    let effects = answer(&mut w, 2, ConfigurationOutcome::Rejected(vec![long; 1_000]));
+    let report: &Report = &effects.reports[0];
+    assert!(encode(&AgentFrame::Report(Box::new(report.clone()))).len() < TEXT_FRAME_BYTES_MAX);
+}
+
+// Rule 18
+#[test]
+fn without_the_payment_application_it_is_tried_again_until_it_answers() {
+    let mut w = World::connected();
+    w.configuration(2);
+    for _ in 0..3 {
+        assert_eq!(answer(&mut w, 2, unavailable()).appends(), 0);
+        assert!(w.wait(29_999).configured().is_empty());
+        assert_eq!(w.wait(1).configured(), [2]);
+    }
+    assert!(w.wait(59_999).configured().is_empty());
+    assert!(w.wait(1).configured().is_empty(), "given up, but not yet made again");
+    assert_eq!(w.wait(30_000).configured(), [2]);
+    answer(&mut w, 2, applied());
+    assert_eq!(stored(&w), (None, Some(2)));
+    assert!(answer(&mut w, 2, applied()).is_empty(), "an answer that nobody waits for");
+}
+
+// Rule 18
+#[test]
+fn what_is_in_force_is_applied_again_whenever_the_payment_application_connects() {
+    let mut w = configured(3);
+    assert_eq!(w.step(&Event::HalConnected).configured(), [3]);
+    assert_eq!(answer(&mut w, 3, applied()).appends(), 0, "nothing new");
+    assert!(w.restart().configured().is_empty(), "nothing to talk to yet");
+    assert_eq!(w.step(&Event::HalConnected).configured(), [3]);
+    answer(&mut w, 3, rejected());
+    assert!(w.wait(MINUTE_MS).configured().is_empty());
+    assert_eq!(stored(&w), (None, Some(3)));
+    assert!(World::connected().step(&Event::HalConnected).is_empty());
+}
+
+// Rule 18
+#[test]
+fn a_connect_while_it_is_being_applied_applies_it_once_more() {
+    let mut w = configured(3);
+    w.configuration(4);
+    assert!(w.step(&Event::HalConnected).configured().is_empty());
+    assert_eq!(answer(&mut w, 4, applied()).configured(), [4]);
+    assert!(answer(&mut w, 4, applied()).is_empty());
+}
+
+// Rule 18
+#[test]
+fn after_a_connect_a_rejected_revision_makes_room_for_the_one_in_force() {
+    let mut w = configured(3);
+    w.configuration(4);
+    w.restart();
+    assert_eq!(w.step(&Event::HalConnected).configured(), [4]);
+    assert_eq!(answer(&mut w, 4, rejected()).configured(), [3]);
+    assert!(answer(&mut w, 3, applied()).configured().is_empty());
+}
+
+// Rule 18
+#[test]
+fn what_was_wanted_before_a_crash_is_applied_after_it() {
+    let mut w = World::connected();
+    w.configuration(2);
+    w.restart();
+    assert_eq!(w.step(&Event::HalConnected).configured(), [2]);
+    answer(&mut w, 2, applied());
+    assert_eq!(stored(&w), (None, Some(2)));
+}
+
+// Rules 6 and 18
+#[test]
+fn configurations_and_configure_operations_are_applied_one_after_the_other() {
+    let configure = |w: &World, n: u128, revision: u64| {
+        let parameters = object(json!({"revision": revision, "config": {"b": revision}}));
+        OperationFrame { parameters, ..w.operation(n, OperationKind::Configure) }
+    };
+    let mut w = World::connected();
+    let frame = configure(&w, 1, 1);
+    assert_eq!(w.send(frame).starts(), [(id(1), 1)]);
+    assert!(w.configuration(2).configured().is_empty());
+    assert_eq!(w.complete(1).configured(), [2]);
+    assert_eq!(stored(&w), (Some(2), Some(1)));
+    let frame = configure(&w, 2, 3);
+    assert!(w.send(frame).starts().is_empty());
+    assert_eq!(answer(&mut w, 2, applied()).starts(), [(id(2), 1)]);
+}
+
+// Rule 18
+#[test]
+fn a_stale_configure_operation_fails_without_having_started() {
+    let mut w = configured(5);
+    for (n, revision, stale) in [(1, 4, true), (2, 5, false)] {
+        let parameters = object(json!({"revision": revision, "config": {}}));
+        let frame = OperationFrame { parameters, ..w.operation(n, OperationKind::Configure) };
+        let effects = w.send(frame);
+        assert_eq!(effects.starts().is_empty(), stale);
+        if stale {
+            assert_eq!(w.failure(n).code, ErrorCode::RevisionStale);
+            assert_eq!(w.verdict(n).attempt, 0);
+        }
+    }
+}
