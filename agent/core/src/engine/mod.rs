@@ -15,6 +15,7 @@ pub mod limits;
 mod moment;
 mod outbox;
 mod output;
+mod overdue;
 mod record;
 mod recovery;
 mod reporting;
@@ -101,7 +102,7 @@ pub struct Engine {
     /// Earliest `not_after` in `finished`.
     prune_at: Option<Timestamp>,
     /// Calls that have outlived the deadline of their operation.
-    overdue: Vec<running::Overdue>,
+    overdue: Vec<overdue::Overdue>,
     outbox: Outbox,
     session: Session,
     configuration: ConfigurationState,

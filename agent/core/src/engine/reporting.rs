@@ -27,10 +27,8 @@ impl Engine {
         self.conclude(id, Outcome::completed(result), out);
     }
 
-    pub(super) fn fail(&mut self, id: OperationId, mut failure: Failure, out: &mut Output<'_>) {
-        // A failure may come from a backend as it is.
-        failure.failure_reason = bounded(&failure.failure_reason, REASON_CHARS_MAX);
-        self.conclude(id, Outcome::failed(failure), out);
+    pub(super) fn fail(&mut self, id: OperationId, failure: Failure, out: &mut Output<'_>) {
+        self.conclude(id, Outcome::failed(bounded_failure(failure)), out);
     }
 
     /// The one verdict of an operation.
@@ -176,6 +174,12 @@ impl Engine {
         let data = [("reason", Value::from(reason)), ("old_epoch", Value::from(old.to_string()))];
         self.report_event(EventName::EpochChanged, data, out);
     }
+}
+
+/// A failure may come from a backend as it is.
+pub(super) fn bounded_failure(mut failure: Failure) -> Failure {
+    failure.failure_reason = bounded(&failure.failure_reason, REASON_CHARS_MAX);
+    failure
 }
 
 fn log_verdict(operation: &str, id: OperationId, outcome: &Outcome, duration_ms: u64) {

@@ -9,11 +9,11 @@ use super::{
     CallOutcome, Effect, Engine, Monotonic, OperationRecord, OperationState, RestartCall,
     StartOrder, Write,
     kind::{self, Lane},
-    limits::{ATTEMPTS_MAX, OVERDUE_INTERVAL_MS, PROGRESS_INTERVAL_MS},
+    limits::{ATTEMPTS_MAX, PROGRESS_INTERVAL_MS},
     output::Output,
     record_lane,
 };
-use crate::protocol::{AgentFrame, EventName, ProgressFrame, Started};
+use crate::protocol::{AgentFrame, ProgressFrame, Started};
 
 /// What is going on with an operation; lost with the process.
 #[derive(Clone, Debug)]
@@ -26,17 +26,6 @@ pub(super) enum Live {
     Verifying { deadline: Monotonic, next_question: Option<Monotonic> },
     /// A restart has been called for: nothing else starts.
     Restarting { deadline: Monotonic },
-}
-
-/// A call that has outlived the deadline of its operation.
-#[derive(Clone, Debug)]
-pub(super) struct Overdue {
-    pub(super) id: OperationId,
-    pub(super) kind: OperationKind,
-    pub(super) attempt: u32,
-    pub(super) parameters: Parameters,
-    /// When to ask what became of it, or to drop it.
-    pub(super) look_at: Monotonic,
 }
 
 impl Engine {
@@ -293,56 +282,6 @@ impl Engine {
             }
         }
         self.look_after_overdue(out);
-    }
-
-    fn deadline_exceeded(&mut self, id: OperationId, out: &mut Output<'_>) {
-        let Some(record) = self.operations.get(&id) else { return };
-        let order = match self.order(record) {
-            Ok(order) => order,
-            Err(failure) => return self.fail(id, failure, out),
-        };
-        let kind = order.parameters.kind();
-        tracing::warn!(operation_id = %id, operation = %kind, "deadline exceeded");
-        self.overdue.push(Overdue {
-            id,
-            kind,
-            attempt: order.attempt,
-            parameters: order.parameters,
-            look_at: out.moment.monotonic.plus_ms(OVERDUE_INTERVAL_MS),
-        });
-        out.push(Effect::Cancel(id));
-        let reason = format!("ran longer than its deadline of {} s", record.deadline_s);
-        let failure = Failure::new(ErrorCode::DeadlineExceeded, reason);
-        self.fail(id, failure.with_side_effects(kind::side_effects_if_cut_off(kind)), out);
-    }
-
-    /// A call came back after its operation had got its verdict.
-    fn on_late_outcome(
-        &mut self,
-        id: OperationId,
-        attempt: u32,
-        outcome: &CallOutcome,
-        out: &mut Output<'_>,
-    ) {
-        let before = self.overdue.len();
-        self.overdue.retain(|call| call.id != id || call.attempt != attempt);
-        if self.overdue.len() == before {
-            return;
-        }
-        let mut data = vec![("id", serde_json::Value::from(id.to_string()))];
-        match outcome {
-            CallOutcome::Completed(result) => {
-                let result = serde_json::to_value((**result).clone().bounded());
-                data.push(("status", "COMPLETED".into()));
-                data.push(("result", result.unwrap_or_default()));
-            }
-            CallOutcome::Failed(failure) => {
-                data.push(("status", "FAILED".into()));
-                data.push(("error", serde_json::to_value(failure).unwrap_or_default()));
-            }
-            CallOutcome::Deferred { .. } | CallOutcome::ReadyToRestart { .. } => return,
-        }
-        self.report_event(EventName::LateOutcome, data, out);
     }
 }
 

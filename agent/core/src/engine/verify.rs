@@ -3,12 +3,11 @@
 use terminal_hal::{ErrorCode, Failure, OperationId, SideEffects, operation::reboot::RebootScope};
 
 use super::{
-    Effect, Engine, OperationRecord, OperationState, RestartCall, StartOrder, Verification,
-    limits::{OVERDUE_INTERVAL_MS, VERIFY_INTERVAL_MS, VERIFY_MS_MIN},
+    Effect, Engine, OperationRecord, OperationState, RestartCall, Verification,
+    limits::{VERIFY_INTERVAL_MS, VERIFY_MS_MIN},
     output::Output,
     running::Live,
 };
-use crate::protocol::{EventName, Policy};
 
 impl Engine {
     /// Journals an attempt that begins with a question. It holds the lane: the answer may take as
@@ -109,65 +108,6 @@ impl Engine {
     pub(super) fn outcome_unknown(&mut self, id: OperationId, reason: &str, out: &mut Output<'_>) {
         let failure = Failure::new(ErrorCode::OutcomeUnknown, reason);
         self.fail(id, failure.with_side_effects(SideEffects::Unknown), out);
-    }
-
-    /// Asks about calls that have outlived their deadline; drops those that cannot be asked about.
-    pub(super) fn look_after_overdue(&mut self, out: &mut Output<'_>) {
-        let now = out.moment.monotonic;
-        let (due, rest): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.overdue).into_iter().partition(|call| now >= call.look_at);
-        self.overdue = rest;
-        for mut call in due {
-            if super::kind::recovery(call.kind) == super::kind::Recovery::Verify {
-                call.look_at = now.plus_ms(OVERDUE_INTERVAL_MS);
-                out.push(Effect::Verify(Box::new(StartOrder {
-                    id: call.id,
-                    attempt: call.attempt,
-                    parameters: call.parameters.clone(),
-                    policy: Policy::default(),
-                    time_left_ms: OVERDUE_INTERVAL_MS,
-                    restart: None,
-                })));
-                self.overdue.push(call);
-            } else {
-                tracing::warn!(operation_id = %call.id, "call abandoned");
-                out.push(Effect::Abandon(call.id));
-            }
-        }
-    }
-
-    fn on_overdue_verified(
-        &mut self,
-        id: OperationId,
-        attempt: u32,
-        answer: &Verification,
-        out: &mut Output<'_>,
-    ) {
-        let ended = match answer {
-            Verification::Running | Verification::Unavailable => return,
-            Verification::NotStarted | Verification::Unknown | Verification::RestartRequired => {
-                None
-            }
-            Verification::Completed(result) => {
-                let result = serde_json::to_value((**result).clone().bounded());
-                Some(("COMPLETED", ("result", result.unwrap_or_default())))
-            }
-            Verification::Failed(failure) => {
-                let error = serde_json::to_value(failure);
-                Some(("FAILED", ("error", error.unwrap_or_default())))
-            }
-        };
-        let before = self.overdue.len();
-        self.overdue.retain(|call| call.id != id || call.attempt != attempt);
-        if self.overdue.len() == before {
-            return;
-        }
-        out.push(Effect::Abandon(id));
-        if let Some((status, detail)) = ended {
-            let id = serde_json::Value::from(id.to_string());
-            let data = [("id", id), ("status", status.into()), detail];
-            self.report_event(EventName::LateOutcome, data, out);
-        }
     }
 }
 

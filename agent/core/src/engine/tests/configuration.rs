@@ -162,6 +162,20 @@ fn what_is_in_force_is_applied_again_whenever_the_payment_application_connects()
 
 // Rule 18
 #[test]
+fn applying_again_is_tried_again_until_the_payment_application_answers() {
+    let mut w = configured(3);
+    w.ack(1);
+    w.step(&Event::HalConnected);
+    for _ in 0..3 {
+        answer(&mut w, 3, unavailable());
+        assert_eq!(w.wait(30_000).configured(), [3]);
+    }
+    answer(&mut w, 3, applied());
+    assert!(w.wait(MINUTE_MS).configured().is_empty());
+}
+
+// Rule 18
+#[test]
 fn a_connect_while_it_is_being_applied_applies_it_once_more() {
     let mut w = configured(3);
     w.configuration(4);

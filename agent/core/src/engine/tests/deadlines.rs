@@ -8,7 +8,7 @@ use super::{
     world::World,
 };
 use crate::engine::{CallOutcome, Effect, Event, Verification, limits::DEADLINE_S_MAX};
-use crate::protocol::{EventName, OperationFrame};
+use crate::protocol::{EventName, OperationFrame, encode};
 
 /// Operation 1 has outlived its deadline.
 fn overdue(kind: OperationKind) -> (World, super::effects::Effects) {
@@ -70,10 +70,13 @@ fn a_call_that_can_be_asked_about_is_asked_until_it_is_known_to_be_over() {
             assert!(w.step(&Event::Verified { id: id(1), attempt: 1, answer }).is_empty());
         }
     }
-    let answer = Verification::Failed(Failure::new(ErrorCode::HostRejected, "no"));
+    let mut failure = Failure::new(ErrorCode::HostRejected, "no");
+    failure.failure_reason = "x".repeat(1 << 20);
+    let answer = Verification::Failed(failure);
     let known = w.step(&Event::Verified { id: id(1), attempt: 1, answer });
     assert!(known.has(&Effect::Abandon(id(1))));
     assert_eq!(known.events(), [EventName::LateOutcome]);
+    assert!(encode(&known.reports[0]).len() < 1_000, "fits into a frame");
     assert_eq!(w.dispatch(2, OperationKind::EndOfDay).starts(), [(id(2), 1)]);
     assert!(w.wait(MINUTE_MS).questions().is_empty());
 }

@@ -5,6 +5,7 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test asks about one variant of many")]
 
 mod check;
+mod conversation;
 mod effects;
 mod samples;
 mod store;
