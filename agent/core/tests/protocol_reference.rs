@@ -473,5 +473,7 @@ const fn event_name(event: EventName) -> &'static str {
         EventName::EpochChanged => "epoch_changed",
         EventName::LateOutcome => "late_outcome",
         EventName::StorageRecovered => "storage_recovered",
+        // What a reader makes of a name that it does not know.
+        EventName::Unknown => "unknown",
     }
 }

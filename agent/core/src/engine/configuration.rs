@@ -22,6 +22,8 @@ pub(super) struct ConfigurationState {
     call: Call,
     /// The payment application may have forgotten what is in force.
     stale: bool,
+    /// Refused by this process; the cloud may send it on every link.
+    rejected: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -37,7 +39,7 @@ enum Call {
 impl ConfigurationState {
     pub(super) fn restore(record: Option<ConfigurationRecord>) -> Self {
         let record = record.unwrap_or(ConfigurationRecord { desired: None, applied: None });
-        Self { record, call: Call::Settled, stale: false }
+        Self { record, call: Call::Settled, stale: false, rejected: None }
     }
 
     /// Forgets everything: it was meant for another device.
@@ -132,7 +134,7 @@ impl ConfigurationState {
 impl Engine {
     pub(super) fn on_configuration(&mut self, frame: ConfigurationFrame, out: &mut Output<'_>) {
         let newest = self.configuration.newest().map_or(0, |newest| newest.revision);
-        if frame.revision <= newest {
+        if frame.revision <= newest || self.configuration.rejected == Some(frame.revision) {
             return;
         }
         if self.storage_low {
@@ -248,6 +250,7 @@ impl Engine {
             return false;
         }
         record.desired.take_if(|desired| desired.revision == revision);
+        self.configuration.rejected = Some(revision);
         self.configuration_settled(
             ConfigurationReport {
                 revision,

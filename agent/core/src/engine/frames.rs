@@ -172,7 +172,7 @@ impl Engine {
             boot_id: self.identity.boot_id,
             store_epoch: self.meta.store_epoch,
             session_id: self.session.last_id,
-            operations: self.settings.supported.clone(),
+            operations: self.settings.supported.iter().map(ToString::to_string).collect(),
             unfinished: unfinished.collect(),
             outbox: Outbox {
                 first_seq: Seq(self.outbox.acked().count_after(base) + 1),

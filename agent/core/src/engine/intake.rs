@@ -89,7 +89,10 @@ impl Engine {
 
     /// Sends the verdict again, also when it had been acked: that heals a cloud that lost it.
     fn resend_verdict(&self, id: OperationId, out: &mut Output<'_>) {
-        if let Some(finished) = self.finished.get(&id) {
+        // What has not had its turn on this link yet comes in order: out of order it would look
+        // like a gap.
+        let finished = self.finished.get(&id).filter(|known| known.seq <= self.outbox.sent());
+        if let Some(finished) = finished {
             let seq = Seq(finished.seq.count_after(self.meta.epoch_base));
             let store_epoch = self.meta.store_epoch;
             out.push(Effect::SendReport(ReportOrder { place: finished.seq, seq, store_epoch }));

@@ -3,8 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use terminal_hal::{
-    BootId, Failure, OperationId, OperationKind, Timestamp, operation::SettingProblem,
-    status::TerminalHealth,
+    BootId, Failure, OperationId, Timestamp, operation::SettingProblem, status::TerminalHealth,
 };
 
 use uuid::Uuid;
@@ -55,8 +54,8 @@ pub struct Hello {
     /// Of the link before, if any.
     #[serde(default)]
     pub session_id: Option<SessionId>,
-    /// Kinds that this terminal can run.
-    pub operations: Vec<OperationKind>,
+    /// Names of the kinds that this terminal can run; a newer one may know more than its reader.
+    pub operations: Vec<String>,
     /// Operations without a verdict.
     pub unfinished: Vec<Unfinished>,
     /// Reports that wait for an ack.
@@ -317,6 +316,9 @@ pub enum EventName {
     LateOutcome,
     /// Storage is available again.
     StorageRecovered,
+    /// Sent by a newer terminal.
+    #[serde(other)]
+    Unknown,
 }
 
 /// Heartbeat: sent every `heartbeat_s` and when something in it has changed.

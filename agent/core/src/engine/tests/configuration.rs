@@ -239,3 +239,17 @@ fn a_stale_configure_operation_fails_without_having_started() {
         }
     }
 }
+
+// Rule 18
+#[test]
+fn a_rejected_revision_that_comes_again_on_the_next_link_is_not_tried_again() {
+    let mut w = World::connected();
+    w.configuration(5);
+    answer(&mut w, 5, rejected());
+    w.lose_link();
+    w.connect();
+    let again = w.configuration(5);
+    assert!(!again.all.iter().any(|effect| matches!(effect, Effect::Configure(_))), "{again:?}");
+    let newer = w.configuration(6);
+    assert!(newer.all.iter().any(|effect| matches!(effect, Effect::Configure(_))));
+}

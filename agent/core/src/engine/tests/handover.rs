@@ -6,6 +6,7 @@ use super::{
     samples::{DAY_MS, MINUTE_MS, id},
     world::World,
 };
+use crate::engine::limits::REPORTS_IN_FLIGHT_MAX;
 use crate::engine::{Effect, Event, Write};
 use crate::protocol::{AgentFrame, OperationFrame, ReportBody};
 
@@ -191,4 +192,19 @@ fn a_not_after_further_ahead_than_it_may_be_remembered_is_refused() {
         OperationFrame { not_after: limit.plus_ms(1), ..w.operation(2, OperationKind::Lock) };
     w.send(frame);
     assert_eq!(w.failure(2).code, ErrorCode::InvalidParameters);
+}
+
+// Rule 3
+#[test]
+fn a_verdict_beyond_the_window_is_not_sent_out_of_order_for_a_redelivery() {
+    let mut w = World::connected();
+    let many = u32::try_from(REPORTS_IN_FLIGHT_MAX).unwrap() + 2;
+    for n in 1..=many {
+        w.dispatch(n.into(), OperationKind::CheckUpdate);
+        w.complete(n.into());
+    }
+    let again = w.dispatch(many.into(), OperationKind::CheckUpdate);
+    assert!(again.reports.is_empty() && again.starts().is_empty(), "{again:?}");
+    let rest = w.ack(2);
+    assert_eq!(rest.reports.last().map(|report| report.seq.0), Some(many.into()));
 }
