@@ -16,6 +16,30 @@ pub(crate) fn clock_is_synchronised() -> bool {
     state != -1 && state != nix::libc::TIME_ERROR
 }
 
+/// Makes the C library give memory back. Left alone it raises its own thresholds with the first
+/// large buffer that is freed, and keeps an arena per thread: half of the memory of an idle agent
+/// would be what it once needed. Call before there are other threads.
+#[cfg(target_env = "gnu")]
+pub(crate) fn keep_heap_small() {
+    use nix::libc::{M_ARENA_MAX, M_MMAP_THRESHOLD, M_TOP_PAD, M_TRIM_THRESHOLD, mallopt};
+
+    let wanted = [
+        (M_ARENA_MAX, 1),
+        (M_MMAP_THRESHOLD, 64 << 10),
+        (M_TRIM_THRESHOLD, 64 << 10),
+        (M_TOP_PAD, 16 << 10),
+    ];
+    for (parameter, value) in wanted {
+        // SAFETY: takes two integers and touches nothing but the allocator's own settings. It
+        // refuses what it does not know; nothing depends on any of them.
+        unsafe { mallopt(parameter, value) };
+    }
+}
+
+/// Another C library has no such settings.
+#[cfg(not(target_env = "gnu"))]
+pub(crate) const fn keep_heap_small() {}
+
 /// Makes reads and writes of an open file description return at once.
 ///
 /// # Errors

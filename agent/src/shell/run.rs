@@ -28,6 +28,7 @@ use crate::{
     config::{Config, HalConfig},
     link::{self, Connector, LinkEvent, LinkHandle, Trust, VerificationClock},
     store::{OpenedStore, Store, StoreError, StoreLimits},
+    sys,
     uploads::{HttpsUploads, UploadLimits, Uploads},
 };
 
@@ -74,6 +75,7 @@ pub enum RunError {
 /// When the store, the hardware layer or the process itself fails. Never because the network or
 /// the cloud is away.
 pub fn run(config: Config) -> Result<(), RunError> {
+    sys::keep_heap_small();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let tasks = Rc::new(LocalSet::new());
     let shell = Shell::start(config, Rc::clone(&tasks));

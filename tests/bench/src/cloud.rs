@@ -80,10 +80,7 @@ impl BenchCloud {
 }
 
 #[expect(clippy::result_large_err, reason = "the library's own signature")]
-fn name_subprotocol(
-    request: &Request,
-    mut response: Response,
-) -> Result<Response, ErrorResponse> {
+fn name_subprotocol(request: &Request, mut response: Response) -> Result<Response, ErrorResponse> {
     const HEADER: &str = "Sec-WebSocket-Protocol";
     if request.headers().contains_key(HEADER) {
         response.headers_mut().insert(HEADER, HeaderValue::from_static(SUBPROTOCOL));

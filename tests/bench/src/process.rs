@@ -1,6 +1,8 @@
 //! What the kernel says about a process.
 
 use std::{
+    collections::BTreeMap,
+    ffi::OsString,
     fs,
     io::Read as _,
     process::{Child, Command, Stdio},
@@ -32,15 +34,16 @@ pub(crate) fn written(pid: u32) -> Result<u64> {
     Ok(value.context("no write_bytes")?.trim().parse()?)
 }
 
-/// How often one of its threads has given up the processor of its own accord.
-pub(crate) fn voluntary_switches(pid: u32) -> Result<u64> {
-    let mut sum = 0;
+/// How often each of its threads has given up the processor of its own accord.
+pub(crate) fn voluntary_switches(pid: u32) -> Result<BTreeMap<OsString, u64>> {
+    let mut switches = BTreeMap::new();
     for task in fs::read_dir(format!("/proc/{pid}/task"))? {
-        let status = fs::read_to_string(task?.path().join("status"))?;
+        let task = task?;
+        let status = fs::read_to_string(task.path().join("status"))?;
         let value = status.lines().find_map(|l| l.strip_prefix("voluntary_ctxt_switches:"));
-        sum += value.context("no switches")?.trim().parse::<u64>()?;
+        switches.insert(task.file_name(), value.context("no switches")?.trim().parse()?);
     }
-    Ok(sum)
+    Ok(switches)
 }
 
 /// System calls of a process, counted by strace.

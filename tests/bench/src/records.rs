@@ -18,8 +18,14 @@ const NO_OP: &str = "check_update";
 const CREATED_BY: &str = "user@example.com";
 const DAY_MS: u64 = 24 * 3600 * 1000;
 
+/// How long a verdict must be remembered, in milliseconds. The agent forgets later than it may, and
+/// slower than these runs go: the store of a terminal in the field is smaller than here.
+pub(crate) const FEW_KEPT_MS: u64 = 5_000;
+/// Until long after the run: all verdicts are kept.
+pub(crate) const ALL_KEPT_MS: u64 = DAY_MS;
+
 /// A dispatch of an operation that does nothing.
-pub(crate) fn operation() -> CloudFrame {
+pub(crate) fn operation(kept_ms: u64) -> CloudFrame {
     CloudFrame::Operation(Box::new(OperationFrame {
         id: OperationId(Uuid::new_v4()),
         operation: NO_OP.to_owned(),
@@ -27,8 +33,8 @@ pub(crate) fn operation() -> CloudFrame {
         created_at: now(),
         created_by: CREATED_BY.to_owned(),
         first_epoch: None,
-        ttl_s: 3600,
-        not_after: now().plus_ms(DAY_MS),
+        ttl_s: 60,
+        not_after: now().plus_ms(kept_ms),
         deadline_s: 60,
         policy: Policy::default(),
     }))

@@ -1,6 +1,9 @@
 //! A folder in which an agent can run.
 
-use std::{fs, path::{Path, PathBuf}};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Result;
 use terminal_harness::Agent;

@@ -54,14 +54,14 @@ async fn a_busy_cloud_is_not_asked_again_before_the_time_that_it_named() -> Resu
 
     let unavailable = Some(Unavailable { retry_after_s: 600 });
     site.faults(FaultSwitches { unavailable, ..Default::default() }).await?;
-    drop_link(&site, DropHow::Rst, None).await?;
+    end_link(&site, DropHow::Rst, None).await?;
     status(&site, &agent, "a long wait", |status| waits(status, 590_000)).await?;
     let shown = agent.show("status")?;
     assert!(shown.contains("next attempt in"), "{shown}");
     Ok(())
 }
 
-async fn drop_link(site: &Site, how: DropHow, code: Option<u16>) -> Result<()> {
+async fn end_link(site: &Site, how: DropHow, code: Option<u16>) -> Result<()> {
     let drop_link = Some(DropLink { terminal_id: site.terminal_id().to_owned(), how, code });
     site.faults(FaultSwitches { drop_link, ..Default::default() }).await
 }
@@ -85,9 +85,9 @@ async fn a_cloud_that_drains_is_left_for_as_long_as_it_says() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cloud_that_closes_as_unauthorised_is_not_stormed() -> Result<()> {
     let (site, agent) = open(SiteOptions::default()).await?;
-    drop_link(&site, DropHow::Close, Some(1001)).await?;
+    end_link(&site, DropHow::Close, Some(1001)).await?;
     comes_back_after(&site, &agent, "1001").await?;
-    drop_link(&site, DropHow::Close, Some(4401)).await?;
+    end_link(&site, DropHow::Close, Some(4401)).await?;
     status(&site, &agent, "the long wait", |status| waits(status, 55_000)).await?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `kill -9` at random moments of mixed operations.
+//! `kill -9` and cut links at random moments of mixed operations.
 //!
 //! `E2E_SEED` and `E2E_ROUNDS` say which moments and how many; the seed is printed.
 
@@ -10,7 +10,7 @@ use terminal_cloud::OperationStatus;
 use terminal_hal::OperationId;
 use terminal_harness::SiteOptions;
 
-use crate::support::{create, has_one_verdict, no_batch_was_closed_twice, open, unsent};
+use crate::support::{drop_link, has_one_verdict, no_batch_was_closed_twice, open, order, unsent};
 
 const ROUNDS: u64 = 20;
 
@@ -42,7 +42,7 @@ fn draw(lcg: &mut Lcg, round: u64) -> (&'static str, Value, u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn kills_at_random_moments_cost_no_verdict_and_double_no_effect() -> Result<()> {
+async fn kills_and_cuts_at_random_moments_cost_no_verdict_and_double_no_effect() -> Result<()> {
     let seed = setting("E2E_SEED").unwrap_or_else(|| u64::from(std::process::id()));
     let rounds = setting("E2E_ROUNDS").unwrap_or(ROUNDS);
     println!("E2E_SEED={seed} E2E_ROUNDS={rounds}");
@@ -58,12 +58,19 @@ async fn kills_at_random_moments_cost_no_verdict_and_double_no_effect() -> Resul
         site.script(&script)?;
         for _ in 0..=lcg.below(2) {
             let (kind, parameters, effects) = draw(&mut lcg, round);
-            operations.push((create(&site, kind, parameters).await?, kind, effects));
+            let mut order = order(&site, kind, parameters);
+            // However many rounds pile up, none may expire.
+            order.ttl_s = 86_400;
+            operations.push((site.cloud()?.create_operation(order).await?, kind, effects));
         }
         // A moment, not a condition: nothing depends on its length.
         tokio::time::sleep(Duration::from_millis(lcg.below(250))).await;
-        // A reboot may be starting it again at this very moment.
-        let _ = agent.kill_9();
+        // Either may be coming up again at this very moment.
+        if lcg.below(3) == 0 {
+            let _ = drop_link(&site).await;
+        } else {
+            let _ = agent.kill_9();
+        }
     }
     for (id, kind, effects) in &operations {
         let operation = site.verdict(*id).await?;

@@ -8,11 +8,10 @@ use std::{
 
 use anyhow::Result;
 use serde_json::json;
-use terminal_cloud::{DropLink, FaultSwitches};
 use terminal_harness::{Site, SiteOptions};
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::support::{open, result};
+use crate::support::{drop_link, open, result};
 
 /// What everything in this process has logged, the cloud above all.
 #[derive(Clone, Default)]
@@ -59,9 +58,7 @@ async fn no_token_is_in_any_log_of_a_whole_session() -> Result<()> {
         result(&site.run(kind, parameters).await?)?;
     }
     site.run("send_logs", json!({ "upload": { "url": url } })).await?;
-    let terminal_id = site.terminal_id().to_owned();
-    let drop_link = Some(DropLink { terminal_id, how: Default::default(), code: None });
-    site.faults(FaultSwitches { drop_link, ..Default::default() }).await?;
+    drop_link(&site).await?;
     result(&site.run("check_update", json!({})).await?)?;
     agent.kill_9()?;
     result(&site.run("lock", json!({})).await?)?;

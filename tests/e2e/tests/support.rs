@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use terminal_cloud::{DropLink, FaultSwitches, NewOperation, Operation, OperationStatus};
+use terminal_cloud::{DropHow, DropLink, FaultSwitches, NewOperation, Operation, OperationStatus};
 use terminal_hal::OperationId;
 use terminal_harness::{Agent, Site, SiteOptions};
 
@@ -81,9 +81,17 @@ pub(crate) fn no_batch_was_closed_twice(site: &Site) -> Result<()> {
 
 /// Cuts the link and refuses new ones.
 pub(crate) async fn cut_off(site: &Site) -> Result<()> {
-    let terminal_id = site.terminal_id().to_owned();
-    let drop_link = Some(DropLink { terminal_id, how: Default::default(), code: None });
-    site.faults(FaultSwitches { refuse_links_ms: Some(0), drop_link, ..Default::default() }).await
+    let refused = FaultSwitches { refuse_links_ms: Some(0), ..Default::default() };
+    site.faults(FaultSwitches { drop_link: Some(reset(site)), ..refused }).await
+}
+
+/// Cuts the link, once.
+pub(crate) async fn drop_link(site: &Site) -> Result<()> {
+    site.faults(FaultSwitches { drop_link: Some(reset(site)), ..Default::default() }).await
+}
+
+fn reset(site: &Site) -> DropLink {
+    DropLink { terminal_id: site.terminal_id().to_owned(), how: DropHow::Rst, code: None }
 }
 
 /// Ends every lasting fault of the cloud.

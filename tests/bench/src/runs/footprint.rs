@@ -9,6 +9,7 @@ use super::{Bench, HEARTBEAT_NEVER_S, HEARTBEAT_S, Idle, number, one_by_one};
 use crate::{
     figures::{Figure, Target},
     process::{self, Tracer},
+    records::{ALL_KEPT_MS, FEW_KEPT_MS},
     terminal::Terminal,
 };
 
@@ -38,7 +39,9 @@ async fn switches(idle: &mut Idle, duration: Duration) -> Result<f64> {
     let pid = idle.pid()?;
     let before = process::voluntary_switches(pid)?;
     idle.link.idle(duration).await?;
-    let switches = process::voluntary_switches(pid)? - before;
+    // A thread that has ended meanwhile takes its count with it.
+    let since = |(thread, count)| count - before.get(&thread).copied().unwrap_or(0);
+    let switches = process::voluntary_switches(pid)?.into_iter().map(since).sum();
     Ok(number(switches) * 60.0 / duration.as_secs_f64())
 }
 
@@ -51,15 +54,15 @@ fn memory(bench: &mut Bench<'_>, agent: &Agent, when: &str, most_kb: f64) -> Res
     Ok(())
 }
 
-/// Many operations one after the other: what each costs, and what stays.
+/// Many operations one after the other: what each costs, and what stays. First with verdicts that
+/// may be forgotten after seconds, then with verdicts that must all be remembered.
 pub(super) async fn long_run(bench: &mut Bench<'_>, idle: &mut Idle) -> Result<()> {
     let (plan, pid) = (bench.plan, idle.pid()?);
-    let (cpu, written) = (process::cpu(pid)?, process::written(pid)?);
     let (commits, syncs) = (idle.store_counter("commits")?, idle.store_counter("syncs")?);
-    one_by_one::many(&mut idle.link, plan.long_run).await?;
+    let cpu = process::cpu(pid)?;
+    let written = many(idle, plan.long_run, FEW_KEPT_MS).await?;
     let operations = number(plan.long_run.try_into()?);
     let cpu = (process::cpu(pid)? - cpu).as_secs_f64() * 1e3 / operations;
-    let written = number(process::written(pid)? - written) / 1e3 / operations;
     let commits = number(idle.store_counter("commits")? - commits) / operations;
     let syncs = number(idle.store_counter("syncs")? - syncs) / operations;
     bench.add(Figure::new("flushes per operation", syncs, "").target(Target::AtMost(2.0)));
@@ -68,15 +71,34 @@ pub(super) async fn long_run(bench: &mut Bench<'_>, idle: &mut Idle) -> Result<(
     bench.add(Figure::new("processor time per operation", cpu, "ms").target(Target::AtMost(1.0)));
     let when = format!("after {} operations", plan.long_run);
     memory(bench, &idle.agent, &when, 8_000.0)?;
-    let file = number(idle.store_counter("file_bytes")?) / 1e6;
-    bench.add(Figure::new("– file of the store", file, "MB"));
-    trace(bench, idle).await
+    file(bench, idle)?;
+    trace(bench, idle).await?;
+    let written = many(idle, plan.long_run, ALL_KEPT_MS).await?;
+    let when = format!("{} more, all remembered", plan.long_run);
+    memory(bench, &idle.agent, &when, 8_000.0)?;
+    file(bench, idle)?;
+    bench.add(Figure::new("– written per operation", written, "kB"));
+    Ok(())
+}
+
+/// Runs so many; gives the kilobytes that each has written.
+async fn many(idle: &mut Idle, count: usize, kept_ms: u64) -> Result<f64> {
+    let before = process::written(idle.pid()?)?;
+    one_by_one::many(&mut idle.link, count, kept_ms).await?;
+    let written = process::written(idle.pid()?)? - before;
+    Ok(number(written) / 1e3 / number(count.try_into()?))
+}
+
+fn file(bench: &mut Bench<'_>, idle: &Idle) -> Result<()> {
+    let bytes = number(idle.store_counter("file_bytes")?);
+    bench.add(Figure::new("– file of the store", bytes / 1e6, "MB"));
+    Ok(())
 }
 
 /// What the kernel sees, where strace is installed.
 async fn trace(bench: &mut Bench<'_>, idle: &mut Idle) -> Result<()> {
     let Some(tracer) = Tracer::attach(idle.pid()?) else { return Ok(()) };
-    one_by_one::many(&mut idle.link, bench.plan.traced).await?;
+    one_by_one::many(&mut idle.link, bench.plan.traced, FEW_KEPT_MS).await?;
     let calls = tracer.calls()?;
     let operations = number(bench.plan.traced.try_into()?);
     let of = |names: &[&str]| {
@@ -91,9 +113,10 @@ async fn trace(bench: &mut Bench<'_>, idle: &mut Idle) -> Result<()> {
     bench.add(Figure::new("– all system calls per operation", all, ""));
     let mut most: Vec<_> = calls.iter().collect();
     most.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-    let most = most.iter().take(16).map(|(name, count)| {
-        format!("{name} {:.1}", number(*count) / operations)
-    });
+    let most = most
+        .iter()
+        .take(16)
+        .map(|(name, count)| format!("{name} {:.1}", number(*count) / operations));
     eprintln!("calls per operation: {}", most.collect::<Vec<_>>().join(", "));
     Ok(())
 }

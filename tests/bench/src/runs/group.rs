@@ -7,7 +7,11 @@ use terminal_core::protocol::ReportBody;
 use tokio::time::Instant;
 
 use super::{Bench, Idle, number, percentile};
-use crate::{figures::{Figure, Target}, process, records};
+use crate::{
+    figures::{Figure, Target},
+    process,
+    records::{self, FEW_KEPT_MS},
+};
 
 /// Time, commits and bytes of a burst.
 pub(super) async fn measure(bench: &mut Bench<'_>, idle: &mut Idle) -> Result<()> {
@@ -33,7 +37,7 @@ pub(super) async fn measure(bench: &mut Bench<'_>, idle: &mut Idle) -> Result<()
 }
 
 async fn burst(idle: &mut Idle, count: usize) -> Result<Duration> {
-    let frames: Vec<_> = (0..count).map(|_| records::operation()).collect();
+    let frames: Vec<_> = (0..count).map(|_| records::operation(FEW_KEPT_MS)).collect();
     let begin = Instant::now();
     idle.link.send_all(&frames).await?;
     let mut verdicts = 0;

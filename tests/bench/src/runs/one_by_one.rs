@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use terminal_agent::store::{Store, StoreLimits};
-use terminal_core::protocol::{Report, Seq, encode};
+use terminal_core::protocol::{Report, encode};
 use tokio::time::Instant;
 
 use super::{Bench, Idle, mean, percentile};
@@ -12,7 +12,7 @@ use crate::{
     cloud::Link,
     figures::{Figure, Target},
     floor::Floor,
-    records::{self, Ledger},
+    records::{self, FEW_KEPT_MS, Ledger},
 };
 
 /// Between two operations whose latency is measured.
@@ -44,7 +44,7 @@ pub(super) async fn measure(bench: &mut Bench<'_>, idle: &mut Idle) -> Result<()
         for _ in 0..plan.paced {
             samples.echo.push(floor.round_trip(asked, answered, &[]).await?);
             samples.echo_and_commits.push(floor.round_trip(asked, answered, &COMMITS).await?);
-            samples.latency.push(one(&mut idle.link).await?.0);
+            samples.latency.push(one(&mut idle.link, FEW_KEPT_MS).await?.0);
             idle.link.idle(PAUSE).await?;
         }
         for _ in 0..plan.sequential / 2 {
@@ -56,7 +56,7 @@ pub(super) async fn measure(bench: &mut Bench<'_>, idle: &mut Idle) -> Result<()
         }
         let begin = Instant::now();
         for _ in 0..plan.sequential {
-            one(&mut idle.link).await?;
+            one(&mut idle.link, FEW_KEPT_MS).await?;
         }
         samples.sequential += begin.elapsed();
         samples.operations += plan.sequential;
@@ -67,8 +67,8 @@ pub(super) async fn measure(bench: &mut Bench<'_>, idle: &mut Idle) -> Result<()
 }
 
 /// Dispatches one, waits for its report, acknowledges that.
-pub(super) async fn one(link: &mut Link) -> Result<(Duration, Report)> {
-    let operation = records::operation();
+pub(super) async fn one(link: &mut Link, kept_ms: u64) -> Result<(Duration, Report)> {
+    let operation = records::operation(kept_ms);
     let begin = Instant::now();
     link.send(&operation).await?;
     let report = link.report().await?;
@@ -79,9 +79,9 @@ pub(super) async fn one(link: &mut Link) -> Result<(Duration, Report)> {
 
 /// Bytes of a dispatch and of the report about it.
 pub(super) async fn frame_bytes(link: &mut Link) -> Result<(usize, usize)> {
-    let (_, report) = one(link).await?;
+    let (_, report) = one(link, FEW_KEPT_MS).await?;
     let report = terminal_core::protocol::AgentFrame::Report(Box::new(report));
-    Ok((encode(&records::operation()).len(), encode(&report).len()))
+    Ok((encode(&records::operation(FEW_KEPT_MS)).len(), encode(&report).len()))
 }
 
 fn add_latency(bench: &mut Bench<'_>, samples: &mut Samples) {
@@ -111,10 +111,9 @@ fn add_rate(bench: &mut Bench<'_>, samples: &Samples) {
 }
 
 /// Dispatches so many, one after the other.
-pub(super) async fn many(link: &mut Link, count: usize) -> Result<Seq> {
-    let mut last = Seq(0);
+pub(super) async fn many(link: &mut Link, count: usize, kept_ms: u64) -> Result<()> {
     for _ in 0..count {
-        last = one(link).await?.1.seq;
+        one(link, kept_ms).await?;
     }
-    Ok(last)
+    Ok(())
 }

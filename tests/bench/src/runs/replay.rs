@@ -64,11 +64,7 @@ fn fill(terminal: &Terminal, reports: u64) -> Result<()> {
     Ok(())
 }
 
-async fn replay(
-    bench: &Bench<'_>,
-    terminal: &Terminal,
-    want: u64,
-) -> Result<(Duration, Duration)> {
+async fn replay(bench: &Bench<'_>, terminal: &Terminal, want: u64) -> Result<(Duration, Duration)> {
     let agent = terminal.start()?;
     let (mut link, hello, begin) = bench.cloud.welcome(HEARTBEAT_NEVER_S).await?;
     let pid = agent.pid().unwrap_or_default();
