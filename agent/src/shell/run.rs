@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, future::pending, rc::Rc, sync::Arc, time::Duration};
 
 use terminal_core::{
-    engine::{Effect, Engine, Event, Identity, LinkEnd, Moment, ReportOrder, Settings, Write},
+    engine::{Effect, Engine, Event, Identity, Moment, ReportOrder, Settings, Write},
     protocol::{AgentFrame, Report, encode},
 };
 use terminal_hal::{
@@ -229,7 +229,7 @@ impl Shell {
     fn note(&mut self, event: &Event, moment: &Moment) {
         self.last_good_time.observe(moment, &self.verification_clock);
         if let Event::LinkClosed(end) = event {
-            self.facts.last_link_end = Some(why(end));
+            self.facts.last_link_end = Some(end.to_string());
             self.link = None;
             self.uploads.link_down();
         }
@@ -382,16 +382,6 @@ fn link_event(event: LinkEvent) -> Event {
         LinkEvent::Text(bytes) => Event::FrameReceived(bytes),
         LinkEvent::Heard => Event::PeerHeard,
         LinkEvent::Closed(end) => Event::LinkClosed(end),
-    }
-}
-
-/// For people.
-fn why(end: &LinkEnd) -> String {
-    match end {
-        LinkEnd::Lost { reason } => reason.clone(),
-        LinkEnd::Refused { reason } => format!("refused: {reason}"),
-        LinkEnd::RetryAfter { seconds } => format!("the cloud asks to wait {seconds} s"),
-        LinkEnd::Closed { code, reason } => format!("closed by the cloud, {code} {reason}"),
     }
 }
 

@@ -1,5 +1,7 @@
 //! What the engine is told: always something that has happened.
 
+use std::fmt;
+
 use terminal_hal::{
     Failure, OperationId, OperationResult, operation::SettingProblem, status::TerminalHealth,
 };
@@ -94,6 +96,17 @@ pub enum LinkEnd {
         /// For people.
         reason: String,
     },
+}
+
+impl fmt::Display for LinkEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lost { reason } => f.write_str(reason),
+            Self::Refused { reason } => write!(f, "refused: {reason}"),
+            Self::RetryAfter { seconds } => write!(f, "the cloud asks to wait {seconds} s"),
+            Self::Closed { code, reason } => write!(f, "closed by the cloud, {code} {reason}"),
+        }
+    }
 }
 
 /// How a call ended.

@@ -188,7 +188,7 @@ impl Session {
         };
         self.backoff.link_was_up(was_up_ms);
         let wait = asked.unwrap_or_else(|| self.backoff.after(end, moment));
-        tracing::info!(?end, was_up_ms, wait_ms = wait.ms, "no link");
+        tracing::info!(why = %end, was_up_ms, wait_ms = wait.ms, "no link");
         self.wait(moment, wait);
     }
 
