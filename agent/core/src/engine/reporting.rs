@@ -147,8 +147,13 @@ impl Engine {
         if !forgotten.is_empty() {
             self.newest_finished.retain(|(id, _)| self.finished.contains_key(id));
         }
+        if forgotten.len() >= PRUNE_MAX {
+            // The rest goes with the next step.
+            self.prune_at = Some(now);
+            return;
+        }
         let earliest = self.finished.values().map(|finished| finished.not_after).min();
-        // What is not acked yet, or was too much for one step, is looked at again in a while.
+        // What is not acked yet is looked at again in a while.
         self.prune_at = earliest.map(|at| if at < now { now.plus_ms(60_000) } else { at });
     }
 
