@@ -1,18 +1,25 @@
 //! The few system calls that no safe wrapper offers.
 #![expect(unsafe_code, reason = "see the SAFETY comment of each call")]
 
-use std::{io, os::fd::BorrowedFd};
+use std::{io, os::fd::BorrowedFd, sync::Once};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
-/// Whether the kernel says that the wall clock is synchronised.
+/// Whether the kernel says that the wall clock is synchronised. False, with one warning, where the
+/// question is forbidden.
 pub(crate) fn clock_is_synchronised() -> bool {
+    static FORBIDDEN: Once = Once::new();
+
     // SAFETY: all-zero is a valid `timex` that asks for nothing to be changed, and the kernel
     // writes only into the struct whose address it is given.
     let state = unsafe {
         let mut timex: nix::libc::timex = std::mem::zeroed();
         nix::libc::adjtimex(&raw mut timex)
     };
+    if state == -1 {
+        let error = io::Error::last_os_error();
+        FORBIDDEN.call_once(|| tracing::warn!(%error, "cannot ask whether the clock is right"));
+    }
     state != -1 && state != nix::libc::TIME_ERROR
 }
 

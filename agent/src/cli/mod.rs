@@ -19,6 +19,7 @@ mod exit {
     pub(super) const USAGE: u8 = 64;
     pub(super) const UNAVAILABLE: u8 = 69;
     pub(super) const INTERNAL: u8 = 70;
+    pub(super) const STORE: u8 = 74;
     pub(super) const PERMISSION: u8 = 77;
     pub(super) const CONFIG: u8 = 78;
 }
@@ -83,20 +84,37 @@ fn run_agent(path: &std::path::Path) -> Result<String, Failed> {
     match shell::run(config) {
         Ok(()) => Ok(String::new()),
         Err(error) => {
-            tracing::error!(%error, "stopped");
+            let reason = chain(&error);
+            tracing::error!(reason, "stopped");
             let code = match &error {
                 RunError::Store(store) => store.exit_code(),
-                RunError::Control { source, .. }
+                RunError::Control { source, .. } | RunError::Directory { source, .. }
                     if source.kind() == std::io::ErrorKind::PermissionDenied =>
                 {
                     exit::PERMISSION
                 }
+                RunError::Directory { .. } => exit::STORE,
                 RunError::Control { .. } | RunError::Process(_) => exit::INTERNAL,
                 RunError::Hal(_) | RunError::Hardware(_) => exit::UNAVAILABLE,
             };
-            Err(Failed(code, error.to_string()))
+            Err(Failed(code, reason))
         }
     }
+}
+
+/// An error with everything that caused it, once.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        let next_text = next.to_string();
+        // Some errors name their cause themselves.
+        if !text.ends_with(&next_text) {
+            text = format!("{text}: {next_text}");
+        }
+        cause = next.source();
+    }
+    text
 }
 
 fn ask(

@@ -212,6 +212,10 @@ fn checked(raw: RawConfig, problems: &mut Problems<'_>) -> Option<Config> {
     };
     problems.range("cloud.reconnect-base-ms", backoff.base_ms, 10, 60_000);
     problems.range("cloud.reconnect-cap-s", raw.cloud.reconnect_cap_s, 1, 3600);
+    if backoff.base_ms > backoff.cap_ms {
+        problems.add("cloud.reconnect-base-ms", "longer than reconnect-cap-s, want at most that");
+    }
+    problems.range("cloud.connect-timeout-s", raw.cloud.connect_timeout_s.into(), 1, 30);
     problems.absolute("store.directory", &raw.store.directory);
     problems.range("store.ballast-kb", raw.store.ballast_kb, 256, 65_536);
     problems.range("store.reserve-kb", raw.store.reserve_kb, 256, 1_048_576);
@@ -229,8 +233,8 @@ fn checked(raw: RawConfig, problems: &mut Problems<'_>) -> Option<Config> {
         backoff,
         store: StoreConfig {
             directory: raw.store.directory,
-            ballast_bytes: raw.store.ballast_kb * 1024,
-            reserve_bytes: raw.store.reserve_kb * 1024,
+            ballast_bytes: raw.store.ballast_kb.saturating_mul(1024),
+            reserve_bytes: raw.store.reserve_kb.saturating_mul(1024),
         },
         control: ControlConfig { socket: raw.control.socket, readers: raw.control.readers },
         allowed_operations,
@@ -332,11 +336,17 @@ fn hal(raw: raw::RawHal, problems: &mut Problems<'_>) -> HalConfig {
 }
 
 fn log(raw: &raw::RawLog, problems: &mut Problems<'_>) -> LogConfig {
-    let level = raw.level.parse().unwrap_or_else(|_| {
-        let problem = format!("got {:?}, want error, warn, info or debug", raw.level);
-        problems.add("log.level", &problem);
-        tracing::Level::INFO
-    });
+    let level = match raw.level.as_str() {
+        "error" => tracing::Level::ERROR,
+        "warn" => tracing::Level::WARN,
+        "info" => tracing::Level::INFO,
+        "debug" => tracing::Level::DEBUG,
+        other => {
+            let problem = format!("got {other:?}, want error, warn, info or debug");
+            problems.add("log.level", &problem);
+            tracing::Level::INFO
+        }
+    };
     let target = match raw.target.as_str() {
         "auto" => LogTarget::Auto,
         "journald" => LogTarget::Journald,
@@ -373,6 +383,8 @@ mod tests {
         token-file = "/etc/terminal-agent/token"
         [store]
         directory = "/var/lib/terminal-agent"
+        [hal]
+        backend = "mock"
     "#;
 
     fn parse(text: &str) -> Result<Config, ConfigError> {
@@ -398,6 +410,13 @@ mod tests {
         {
             assert!(error.contains(&format!("agent.toml: {key}: ")), "{key} not in {error}");
         }
+    }
+
+    #[test]
+    fn without_a_word_about_the_hardware_nothing_is_simulated() {
+        let text = MINIMAL.replace("[hal]", "").replace("backend = \"mock\"", "");
+        let error = parse(&text).unwrap_err().to_string();
+        assert!(error.contains("hal"), "{error}");
     }
 
     #[test]

@@ -16,7 +16,6 @@ pub(super) struct RawConfig {
     pub(super) operations: RawOperations,
     #[serde(default)]
     pub(super) uploads: RawUploads,
-    #[serde(default)]
     pub(super) hal: RawHal,
     #[serde(default)]
     pub(super) log: RawLog,
@@ -98,16 +97,11 @@ pub(super) struct RawUploads {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct RawHal {
     pub(super) backend: String,
+    #[serde(default)]
     pub(super) mock: RawMock,
-}
-
-impl Default for RawHal {
-    fn default() -> Self {
-        Self { backend: "mock".to_owned(), mock: RawMock::default() }
-    }
 }
 
 #[derive(Debug, Deserialize)]

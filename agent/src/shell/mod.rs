@@ -9,6 +9,7 @@ mod control;
 mod executor;
 mod journal;
 mod run;
+mod surroundings;
 mod watchdog;
 
 pub use control::{ControlRequest, ask};

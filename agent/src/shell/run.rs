@@ -6,12 +6,7 @@ use terminal_core::{
     engine::{Effect, Engine, Event, Identity, Moment, ReportOrder, Settings, Write},
     protocol::{AgentFrame, Report, encode},
 };
-use terminal_hal::{
-    BootId, Failure,
-    api::Hal,
-    mock::{MockConfig, MockError, MockTerminal},
-    operation::reboot::BootReason,
-};
+use terminal_hal::{Failure, mock::MockError};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::{Notify, mpsc},
@@ -22,14 +17,15 @@ use super::{
     clock::{self, LastGoodTime},
     control::{self, ControlCall, Facts},
     executor::{Executor, Hardware},
+    surroundings::{boot, https_uploads, open_hal, watch_network, with_lazy_timers},
     watchdog::Watchdog,
 };
 use crate::{
-    config::{Config, HalConfig},
-    link::{self, Connector, LinkEvent, LinkHandle, Trust, VerificationClock},
+    config::Config,
+    link::{self, Connector, LinkEvent, LinkHandle, VerificationClock},
     store::{OpenedStore, Store, StoreError, StoreLimits},
     sys,
-    uploads::{HttpsUploads, UploadLimits, Uploads},
+    uploads::{UploadLimits, Uploads},
 };
 
 /// Events that may wait for the loop; their senders then wait.
@@ -39,15 +35,6 @@ const BATCH_MAX: usize = 16;
 
 /// Most compressed bytes of one upload, whatever the cloud asks for.
 const UPLOAD_BYTES_MAX: u64 = 64 << 20;
-/// About the wait before an upload to a URL is tried again.
-const UPLOAD_RETRY_DELAY: Duration = Duration::from_secs(2);
-/// How much later than asked for the store's threads may look for work, in nanoseconds. Their
-/// work itself arrives by a wake-up that waits for no timer.
-#[cfg(target_pointer_width = "64")]
-const LAZY_TIMER_NS: nix::libc::c_ulong = 60_000_000_000;
-/// As much as the kernel's interface holds there.
-#[cfg(target_pointer_width = "32")]
-const LAZY_TIMER_NS: nix::libc::c_ulong = 4_000_000_000;
 /// At the end the link may take this long to close.
 const FAREWELL_TIME_MAX: Duration = Duration::from_secs(2);
 
@@ -71,6 +58,14 @@ pub enum RunError {
         /// Why.
         source: std::io::Error,
     },
+    /// The directory of the store cannot be made.
+    #[error("cannot make {path}: {source}")]
+    Directory {
+        /// Its path.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
     /// Signals or timers cannot be had.
     #[error("cannot set up the process: {0}")]
     Process(#[from] std::io::Error),
@@ -86,7 +81,10 @@ pub fn run(config: Config) -> Result<(), RunError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let tasks = Rc::new(LocalSet::new());
     let shell = Shell::start(config, Rc::clone(&tasks));
-    runtime.block_on(tasks.run_until(async { shell.await?.run().await }))
+    let ended = runtime.block_on(tasks.run_until(async { shell.await?.run().await }));
+    // Resolving a name may hang in the C library; nothing waits for that.
+    runtime.shutdown_timeout(FAREWELL_TIME_MAX);
+    ended
 }
 
 struct Shell {
@@ -126,7 +124,10 @@ impl Shell {
             ballast_bytes: config.store.ballast_bytes,
             reserve_bytes: config.store.reserve_bytes,
         };
-        std::fs::create_dir_all(&config.store.directory)?;
+        std::fs::create_dir_all(&config.store.directory).map_err(|source| RunError::Directory {
+            path: config.store.directory.display().to_string(),
+            source,
+        })?;
         let OpenedStore { store, snapshot, damage } =
             with_lazy_timers(|| Store::open(&config.store.directory.join("store"), limits))?;
         let rebooting = Arc::new(Notify::new());
@@ -203,18 +204,24 @@ impl Shell {
         }
     }
 
-    /// Everything is on the medium; the link gets a moment to close.
+    /// Everything is on the medium; the link gets a moment to close, and what ends meanwhile is
+    /// journalled.
     async fn farewell(mut self) -> Result<(), RunError> {
         self.watchdog.stopping();
-        let closed = async {
-            while let Some(event) = self.link_events.recv().await {
-                if matches!(event, LinkEvent::Closed(_)) {
-                    return;
+        let end = tokio::time::sleep(FAREWELL_TIME_MAX);
+        tokio::pin!(end);
+        loop {
+            tokio::select! {
+                event = self.link_events.recv() => match event {
+                    Some(LinkEvent::Closed(_)) | None => return Ok(()),
+                    Some(LinkEvent::Opened | LinkEvent::Text(_) | LinkEvent::Heard) => {}
+                },
+                Some(event) = self.events.recv() => {
+                    self.step_all_ready(event)?;
                 }
+                () = &mut end => return Ok(()),
             }
-        };
-        let _ = tokio::time::timeout(FAREWELL_TIME_MAX, closed).await;
-        Ok(())
+        }
     }
 
     /// Steps everything that is ready, then carries out the effects.
@@ -227,7 +234,10 @@ impl Shell {
             self.note(&event, &moment);
             self.engine.step(&moment, &event, &mut effects);
             stepped += 1;
-            next = if stepped < BATCH_MAX { self.ready_event() } else { None };
+            // What the link before still says must not be taken for the next one's.
+            let another_link = effects.iter().any(|effect| matches!(effect, Effect::Connect));
+            let full = stepped >= BATCH_MAX || another_link;
+            next = if full { None } else { self.ready_event() };
         }
         self.carry_out(effects)
     }
@@ -390,72 +400,4 @@ fn link_event(event: LinkEvent) -> Event {
         LinkEvent::Heard => Event::PeerHeard,
         LinkEvent::Closed(end) => Event::LinkClosed(end),
     }
-}
-
-fn open_hal(config: &Config, rebooting: &Arc<Notify>) -> Result<Hal, RunError> {
-    match &config.hal {
-        HalConfig::Mock { state_file, script_file, seed } => {
-            let rebooting = Arc::clone(rebooting);
-            let mock = MockTerminal::open(MockConfig {
-                state_file: state_file.clone(),
-                script_file: script_file.clone(),
-                serial_number: config.terminal.serial_number.clone(),
-                model: config.terminal.model.clone(),
-                seed: *seed,
-                on_reboot: Arc::new(move || rebooting.notify_one()),
-                ..MockConfig::default()
-            })?;
-            Ok(mock.hal())
-        }
-    }
-}
-
-/// Identity of this boot and why it happened. Without a power capability every start counts as
-/// a new boot.
-async fn boot(hal: &Hal) -> Result<(BootId, BootReason), RunError> {
-    let Some(power) = &hal.power else {
-        let id = uuid::Uuid::from_u128(clock::moment().entropy);
-        return Ok((BootId(id), BootReason::Unknown));
-    };
-    let id = power.boot_id().await.map_err(RunError::Hardware)?;
-    let reason = power.reset_cause().await.unwrap_or(BootReason::Unknown);
-    Ok((id, reason))
-}
-
-/// Threads that `start` starts wake up together with whatever else wakes the processor: sled's
-/// look for work every second, each of them, also when there has been none for days.
-fn with_lazy_timers<T>(start: impl FnOnce() -> T) -> T {
-    // Only a matter of power: the store works the same without.
-    if let Err(error) = nix::sys::prctl::set_timerslack(LAZY_TIMER_NS) {
-        tracing::debug!(%error, "timers of the store not relaxed");
-    }
-    let started = start();
-    // 0 is the default of the process.
-    let _ = nix::sys::prctl::set_timerslack(0);
-    started
-}
-
-/// Uploads to a URL need somebody to trust: a bundle of their own, or that of the link.
-fn https_uploads(config: &Config, clock: &Arc<VerificationClock>) -> Option<HttpsUploads> {
-    let own = config.uploads.ca_file.clone().map(|ca_file| Trust { ca_file, crl_file: None });
-    Some(HttpsUploads {
-        trust: own.or_else(|| config.link.trust.clone())?,
-        proxy: config.link.proxy.clone(),
-        timeouts: config.link.timeouts,
-        clock: Arc::clone(clock),
-        retry_delay: UPLOAD_RETRY_DELAY,
-    })
-}
-
-/// News of a better network end a wait for the next connection attempt.
-fn watch_network(tasks: &LocalSet, events: mpsc::Sender<Event>) {
-    tasks.spawn_local(async move {
-        let mut changes = link::network::changes();
-        loop {
-            changes.came_up().await;
-            if events.send(Event::NetworkUp).await.is_err() {
-                return;
-            }
-        }
-    });
 }

@@ -1,7 +1,7 @@
 //! Figures of the agent: latency, rate, writes, memory, size, each beside a floor that is
 //! measured in the same run, because this machine may be busy and the next one is another.
 //!
-//! A release build of the agent runs as a process of its own against [`cloud`], which does
+//! A release build of the agent runs as a process of its own against the module `cloud`, which does
 //! nothing but speak the protocol, so that what is measured is the agent. No time is ever
 //! asserted; what is counted may be.
 

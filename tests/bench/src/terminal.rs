@@ -50,6 +50,9 @@ directory = "{folder}/store"
 [control]
 socket = "{folder}/control.sock"
 
+[hal]
+backend = "mock"
+
 [hal.mock]
 state-file = "{folder}/mock-state.json"
 script-file = "{folder}/script.json"

@@ -142,6 +142,9 @@ directory = "{agent}/store"
 [control]
 socket = "{agent}/control.sock"
 
+[hal]
+backend = "mock"
+
 [hal.mock]
 state-file = "{agent}/mock-state.json"
 script-file = "{agent}/mock-script.json"

@@ -30,7 +30,8 @@ pub enum Effect {
     Start(Box<StartOrder>),
     /// Ask a running call to stop; it still answers.
     Cancel(OperationId),
-    /// Drop a call that does not return: it is known to be dead, or nobody waits for it.
+    /// Drop a call that does not return, or whose restart will not be made, and give back what it
+    /// held.
     Abandon(OperationId),
     /// Ask the hardware what became of an operation; answered by `Verified`.
     Verify(Box<StartOrder>),
@@ -94,6 +95,8 @@ pub struct RestartOrder {
     pub attempt: u32,
     /// Scope, delay and reason.
     pub parameters: RebootParameters,
+    /// What to do about an active payment.
+    pub policy: Policy,
     /// Time until the engine gives up on the call, in milliseconds.
     pub time_left_ms: u64,
 }

@@ -23,12 +23,17 @@ impl Engine {
     ) {
         let Some(record) = self.operations.get(&id) else { return };
         if record.cancel_requested {
+            // What was held for the restart is given back.
+            out.push(Effect::Abandon(id));
             self.fail_cancelled(id, out);
             return;
         }
         let order = match self.order(record) {
             Ok(order) => order,
-            Err(failure) => return self.fail(id, failure, out),
+            Err(failure) => {
+                out.push(Effect::Abandon(id));
+                return self.fail(id, failure, out);
+            }
         };
         let parameters = match order.parameters {
             Parameters::Reboot(parameters) => parameters,
@@ -58,8 +63,8 @@ impl Engine {
         }
         tracing::info!(operation_id = %id, scope = ?parameters.scope, "restart called for");
         out.write(Write::PutOperation(Box::new(record.clone())));
-        let attempt = order.attempt;
-        let order = RestartOrder { id, attempt, parameters, time_left_ms };
+        let (attempt, policy) = (order.attempt, order.policy);
+        let order = RestartOrder { id, attempt, parameters, policy, time_left_ms };
         out.push(Effect::Restart(Box::new(order)));
     }
 

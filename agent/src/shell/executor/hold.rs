@@ -4,14 +4,16 @@ use std::{future::Future, time::Duration};
 
 use terminal_core::protocol::Policy;
 use terminal_hal::{
-    Failure,
-    api::{Call, HoldPolicy, Payments},
+    Failure, OperationId,
+    api::{self, Call, HoldPolicy, IfPaymentActive, Payments},
 };
 
 /// A hold ends by itself after this: a crash of the agent must not stop the shop.
 const LEASE: Duration = Duration::from_secs(60);
 /// A hold is extended this often.
 const EXTEND_EVERY: Duration = Duration::from_secs(20);
+/// Extending or releasing a hold may take this long.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Runs `work` while no payment can start. The hold is given back whatever `work` answers.
 pub(super) async fn holding<T>(
@@ -20,36 +22,72 @@ pub(super) async fn holding<T>(
     policy: HoldPolicy,
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
-    payments.hold_payments(call, &policy).await?;
-    let answer = extending(payments, call, policy, work).await;
-    release(payments, call).await;
+    take(payments, call, &policy).await?;
+    let answer = extending(payments, call, work).await;
+    release(payments, call.id).await;
     answer
 }
 
-/// Runs `work` and extends the hold of `call` meanwhile.
+/// Takes the hold. One that was refused, or came after the cancellation, is not left behind.
+pub(super) async fn take(
+    payments: &dyn Payments,
+    call: &Call,
+    policy: &HoldPolicy,
+) -> Result<(), Failure> {
+    let taken = payments.hold_payments(call, policy).await;
+    if taken.is_err() {
+        release(payments, call.id).await;
+    }
+    taken
+}
+
+/// Runs `work` and extends the hold of `call` meanwhile. A payment application that does not
+/// answer the one does not hold up the other.
 pub(super) async fn extending<T>(
     payments: &dyn Payments,
     call: &Call,
-    policy: HoldPolicy,
     work: impl Future<Output = T>,
 ) -> T {
-    tokio::pin!(work);
+    tokio::select! {
+        biased;
+        answer = work => answer,
+        never = extend_for_ever(payments, call) => match never {},
+    }
+}
+
+async fn extend_for_ever(payments: &dyn Payments, call: &Call) -> std::convert::Infallible {
+    // An extension belongs to the hold, not to the call: a cancelled call may still be closing the
+    // batch. It waits for nobody, and it never cancels a payment.
+    let policy = HoldPolicy {
+        lease: LEASE,
+        if_payment_active: IfPaymentActive::Reject,
+        wait_max: Duration::ZERO,
+    };
     loop {
-        tokio::select! {
-            answer = &mut work => return answer,
-            () = tokio::time::sleep(EXTEND_EVERY) => {
-                if let Err(failure) = payments.hold_payments(call, &policy).await {
-                    // The operation goes on: the application refuses what must not overlap.
-                    tracing::warn!(operation_id = %call.id, %failure, "hold not extended");
-                }
+        tokio::time::sleep(EXTEND_EVERY).await;
+        let (extension, _handle) = api::call(call.id, call.attempt, ANSWER_TIME_MAX);
+        let extended = payments.hold_payments(&extension, &policy);
+        match tokio::time::timeout(ANSWER_TIME_MAX, extended).await {
+            Ok(Ok(())) => {}
+            // The operation goes on: the application refuses what must not overlap.
+            Ok(Err(failure)) => {
+                tracing::warn!(operation_id = %call.id, %failure, "hold not extended");
             }
+            Err(_) => tracing::warn!(operation_id = %call.id, "hold not extended in time"),
         }
     }
 }
 
-pub(super) async fn release(payments: &dyn Payments, call: &Call) {
-    if let Err(failure) = payments.release_payments(call.id).await {
-        tracing::warn!(operation_id = %call.id, %failure, "hold not released, it ends by itself");
+/// Gives the hold of that operation back, if there is one.
+pub(super) async fn release(payments: &dyn Payments, id: OperationId) {
+    match tokio::time::timeout(ANSWER_TIME_MAX, payments.release_payments(id)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(failure)) => {
+            tracing::warn!(operation_id = %id, %failure, "hold not released, it ends by itself");
+        }
+        Err(_) => {
+            tracing::warn!(operation_id = %id, "hold not released in time, it ends by itself")
+        }
     }
 }
 

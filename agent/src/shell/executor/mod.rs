@@ -1,6 +1,6 @@
 //! Runs what the engine orders on the hardware: one task per call, each with a way to cancel it.
 //!
-//! Every order is answered by exactly one event, whatever the backend does; only a device restart
+//! Every order is answered by exactly one event, unless it is abandoned; only a device restart
 //! that has been set in motion is answered by the next boot.
 
 mod hold;
@@ -96,10 +96,13 @@ impl Executor {
         }
     }
 
-    /// Drops a call that does not return.
+    /// Drops a call, if it still runs, and gives back what it held.
     pub(super) fn abandon(&mut self, id: OperationId) {
         if let Some(running) = self.running.remove(&id) {
             running.task.abort();
+        }
+        if let Some(payments) = self.hardware.hal.payments.clone() {
+            self.tasks.spawn_local(async move { hold::release(payments.as_ref(), id).await });
         }
     }
 

@@ -1,13 +1,10 @@
 //! How each kind runs on the hardware.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use terminal_core::{
-    engine::{CallOutcome, RestartOrder, StartOrder},
-    protocol::Policy,
-};
+use terminal_core::engine::{CallOutcome, RestartOrder, StartOrder};
 use terminal_hal::{
-    ErrorCode, Failure, OperationId, OperationResult, Parameters,
+    ErrorCode, Failure, OperationId, OperationResult, Parameters, SideEffects,
     api::{
         Call, CloseState, Firmware, HoldPolicy, IfPaymentActive, InstallOutcome, LockRequest,
         Payments, Power, SettingsOutcome,
@@ -23,6 +20,9 @@ use uuid::Uuid;
 
 use super::{Hardware, hold, read_health};
 use crate::{shell::clock, uploads};
+
+/// Naming its instance may take the payment application this long.
+const INSTANCE_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Runs an order to its end.
 pub(super) async fn run(hardware: &Hardware, call: &Call, order: &StartOrder) -> CallOutcome {
@@ -73,19 +73,10 @@ pub(super) async fn restart(
     call: &Call,
     order: &RestartOrder,
 ) -> Option<CallOutcome> {
-    let policy = hold::policy(Policy::default(), call.time_left);
-    let delay = Duration::from_secs(order.parameters.delay_s.into());
-    let restarting = restart_now(hardware, call, order, delay);
-    let answer = match &hardware.hal.payments {
-        Some(payments) => hold::extending(payments.as_ref(), call, policy, restarting).await,
-        None => restarting.await,
+    let answer = match hardware.hal.payments.as_deref() {
+        Some(payments) => restart_holding(payments, hardware, call, order).await,
+        None => restart_now(hardware, call, order).await,
     };
-    if matches!(answer, Ok(None)) {
-        return None;
-    }
-    if let Some(payments) = &hardware.hal.payments {
-        hold::release(payments.as_ref(), call).await;
-    }
     match answer {
         Ok(None) => None,
         Ok(Some(result)) => Some(CallOutcome::Completed(Box::new(OperationResult::Reboot(result)))),
@@ -93,13 +84,29 @@ pub(super) async fn restart(
     }
 }
 
+/// The hold is there already, unless the process has died in between. It is not given back before
+/// a device restart: it ends with the boot.
+async fn restart_holding(
+    payments: &dyn Payments,
+    hardware: &Hardware,
+    call: &Call,
+    order: &RestartOrder,
+) -> Result<Option<RebootResult>, Failure> {
+    hold::take(payments, call, &hold::policy(order.policy, call.time_left)).await?;
+    let answer = hold::extending(payments, call, restart_now(hardware, call, order)).await;
+    if !matches!(answer, Ok(None)) {
+        hold::release(payments, call.id).await;
+    }
+    answer
+}
+
 async fn restart_now(
     hardware: &Hardware,
     call: &Call,
     order: &RestartOrder,
-    delay: Duration,
 ) -> Result<Option<RebootResult>, Failure> {
     let power = power(hardware)?;
+    let delay = Duration::from_secs(order.parameters.delay_s.into());
     tokio::select! {
         () = tokio::time::sleep(delay) => {}
         () = call.cancellation.cancelled() => {
@@ -109,8 +116,8 @@ async fn restart_now(
     match order.parameters.scope {
         RebootScope::Device => power.reboot(call).await.map(|()| None),
         RebootScope::Application => {
-            power.restart_application(call).await?;
             let boot_id = power.boot_id().await?;
+            power.restart_application(call).await?;
             Ok(Some(RebootResult {
                 scope: RebootScope::Application,
                 boot_id_before: boot_id,
@@ -160,10 +167,18 @@ async fn ready_to_restart(hardware: &Hardware, call: &Call, policy: HoldPolicy) 
     let Some(payments) = &hardware.hal.payments else {
         return CallOutcome::ReadyToRestart { instance: None };
     };
-    if let Err(failure) = payments.hold_payments(call, &policy).await {
+    if let Err(failure) = hold::take(payments.as_ref(), call, &policy).await {
         return CallOutcome::Failed(failure);
     }
-    CallOutcome::ReadyToRestart { instance: payments.instance().await.ok() }
+    let instance = tokio::time::timeout(INSTANCE_TIME_MAX, payments.instance()).await;
+    if call.cancellation.is_cancelled() {
+        hold::release(payments.as_ref(), call.id).await;
+        return CallOutcome::Failed(Failure::new(
+            ErrorCode::Canceled,
+            "withdrawn before the restart",
+        ));
+    }
+    CallOutcome::ReadyToRestart { instance: instance.ok().and_then(Result::ok) }
 }
 
 async fn update(
@@ -172,6 +187,7 @@ async fn update(
     policy: HoldPolicy,
     parameters: &UpdateParameters,
 ) -> CallOutcome {
+    let begun = Instant::now();
     let installed = match firmware(hardware) {
         Ok(firmware) => install(hardware, firmware, call, policy, parameters).await,
         Err(failure) => Err(failure),
@@ -180,7 +196,16 @@ async fn update(
         Ok(InstallOutcome::AlreadyRunning(result)) => {
             CallOutcome::Completed(Box::new(OperationResult::Update(result)))
         }
-        Ok(InstallOutcome::RestartRequired) => ready_to_restart(hardware, call, policy).await,
+        Ok(InstallOutcome::RestartRequired) => {
+            let time_left = call.time_left.saturating_sub(begun.elapsed());
+            let policy = HoldPolicy { wait_max: policy.wait_max.min(time_left * 3 / 4), ..policy };
+            let ready = ready_to_restart(hardware, call, policy).await;
+            if let CallOutcome::Failed(failure) = ready {
+                // The next power cycle starts the new version all the same.
+                return CallOutcome::Failed(failure.with_side_effects(SideEffects::Partial));
+            }
+            ready
+        }
         Err(failure) => match (failure.code, failure.retry_after_s) {
             (ErrorCode::OutsideWindow, Some(retry_after_s)) => {
                 CallOutcome::Deferred { retry_after_s }

@@ -1,0 +1,110 @@
+//! What the loop needs around it before it begins: hardware, boot, network news, upload settings.
+
+use std::{sync::Arc, time::Duration};
+
+use terminal_core::engine::Event;
+use terminal_hal::{
+    BootId, ErrorCode, Failure,
+    api::Hal,
+    mock::{MockConfig, MockTerminal},
+    operation::reboot::BootReason,
+};
+use tokio::{
+    sync::{Notify, mpsc},
+    task::LocalSet,
+    time::timeout,
+};
+
+use super::{clock, run::RunError};
+use crate::{
+    config::{Config, HalConfig},
+    link::{self, Trust, VerificationClock},
+    uploads::HttpsUploads,
+};
+
+/// A question to the hardware before the loop begins may take this long.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
+/// About the wait before an upload to a URL is tried again.
+const UPLOAD_RETRY_DELAY: Duration = Duration::from_secs(2);
+/// How much later than asked for the store's threads may look for work, in nanoseconds. Their
+/// work itself arrives by a wake-up that waits for no timer.
+#[cfg(target_pointer_width = "64")]
+const LAZY_TIMER_NS: nix::libc::c_ulong = 60_000_000_000;
+/// As much as the kernel's interface holds there.
+#[cfg(target_pointer_width = "32")]
+const LAZY_TIMER_NS: nix::libc::c_ulong = 4_000_000_000;
+
+/// The backend that the configuration names.
+pub(super) fn open_hal(config: &Config, rebooting: &Arc<Notify>) -> Result<Hal, RunError> {
+    match &config.hal {
+        HalConfig::Mock { state_file, script_file, seed } => {
+            tracing::warn!("the hardware is simulated: nothing happens on a real terminal");
+            let rebooting = Arc::clone(rebooting);
+            let mock = MockTerminal::open(MockConfig {
+                state_file: state_file.clone(),
+                script_file: script_file.clone(),
+                serial_number: config.terminal.serial_number.clone(),
+                model: config.terminal.model.clone(),
+                seed: *seed,
+                on_reboot: Arc::new(move || rebooting.notify_one()),
+                ..MockConfig::default()
+            })?;
+            Ok(mock.hal())
+        }
+    }
+}
+
+/// Identity of this boot and why it happened. Without a power capability every start counts as
+/// a new boot.
+pub(super) async fn boot(hal: &Hal) -> Result<(BootId, BootReason), RunError> {
+    let Some(power) = &hal.power else {
+        let id = uuid::Uuid::from_u128(clock::moment().entropy);
+        return Ok((BootId(id), BootReason::Unknown));
+    };
+    let silent = |_| Failure::new(ErrorCode::HalUnavailable, "it does not name the boot in time");
+    let id = timeout(ANSWER_TIME_MAX, power.boot_id()).await.map_err(silent);
+    let id = id.and_then(|answer| answer).map_err(RunError::Hardware)?;
+    let reason = timeout(ANSWER_TIME_MAX, power.reset_cause()).await.ok().and_then(Result::ok);
+    Ok((id, reason.unwrap_or(BootReason::Unknown)))
+}
+
+/// Threads that `start` starts wake up together with whatever else wakes the processor: sled's
+/// look for work every second, each of them, also when there has been none for days.
+pub(super) fn with_lazy_timers<T>(start: impl FnOnce() -> T) -> T {
+    // Only a matter of power: the store works the same without.
+    if let Err(error) = nix::sys::prctl::set_timerslack(LAZY_TIMER_NS) {
+        tracing::debug!(%error, "timers of the store not relaxed");
+    }
+    let started = start();
+    // 0 is the default of the process.
+    let _ = nix::sys::prctl::set_timerslack(0);
+    started
+}
+
+/// Uploads to a URL need somebody to trust: a bundle of their own, or that of the link.
+pub(super) fn https_uploads(
+    config: &Config,
+    clock: &Arc<VerificationClock>,
+) -> Option<HttpsUploads> {
+    let own = config.uploads.ca_file.clone().map(|ca_file| Trust { ca_file, crl_file: None });
+    Some(HttpsUploads {
+        trust: own.or_else(|| config.link.trust.clone())?,
+        proxy: config.link.proxy.clone(),
+        timeouts: config.link.timeouts,
+        clock: Arc::clone(clock),
+        retry_delay: UPLOAD_RETRY_DELAY,
+    })
+}
+
+/// News of a better network end a wait for the next connection attempt.
+pub(super) fn watch_network(tasks: &LocalSet, events: mpsc::Sender<Event>) {
+    tasks.spawn_local(async move {
+        let mut changes = link::network::changes();
+        loop {
+            changes.came_up().await;
+            if events.send(Event::NetworkUp).await.is_err() {
+                return;
+            }
+        }
+    });
+}
