@@ -17,7 +17,7 @@ use super::{
     clock::{self, LastGoodTime},
     control::{self, ControlCall, Facts},
     executor::{Executor, Hardware},
-    surroundings::{boot, https_uploads, open_hal, watch_network, with_lazy_timers},
+    surroundings::{boot, https_uploads, open_hal, watch_network},
     watchdog::Watchdog,
 };
 use crate::{
@@ -129,7 +129,7 @@ impl Shell {
             source,
         })?;
         let OpenedStore { store, snapshot, damage } =
-            with_lazy_timers(|| Store::open(&config.store.directory.join("store"), limits))?;
+            Store::open(&config.store.directory.join("store"), limits)?;
         let rebooting = Arc::new(Notify::new());
         let hal = open_hal(&config, &rebooting)?;
         let (boot_id, boot_reason) = boot(&hal).await?;

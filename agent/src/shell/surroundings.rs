@@ -26,14 +26,6 @@ use crate::{
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
 /// About the wait before an upload to a URL is tried again.
 const UPLOAD_RETRY_DELAY: Duration = Duration::from_secs(2);
-/// How much later than asked for the store's threads may look for work, in nanoseconds. Their
-/// work itself arrives by a wake-up that waits for no timer.
-#[cfg(target_pointer_width = "64")]
-const LAZY_TIMER_NS: nix::libc::c_ulong = 60_000_000_000;
-/// As much as the kernel's interface holds there.
-#[cfg(target_pointer_width = "32")]
-const LAZY_TIMER_NS: nix::libc::c_ulong = 4_000_000_000;
-
 /// The backend that the configuration names.
 pub(super) fn open_hal(config: &Config, rebooting: &Arc<Notify>) -> Result<Hal, RunError> {
     match &config.hal {
@@ -66,19 +58,6 @@ pub(super) async fn boot(hal: &Hal) -> Result<(BootId, BootReason), RunError> {
     let id = id.and_then(|answer| answer).map_err(RunError::Hardware)?;
     let reason = timeout(ANSWER_TIME_MAX, power.reset_cause()).await.ok().and_then(Result::ok);
     Ok((id, reason.unwrap_or(BootReason::Unknown)))
-}
-
-/// Threads that `start` starts wake up together with whatever else wakes the processor: sled's
-/// look for work every second, each of them, also when there has been none for days.
-pub(super) fn with_lazy_timers<T>(start: impl FnOnce() -> T) -> T {
-    // Only a matter of power: the store works the same without.
-    if let Err(error) = nix::sys::prctl::set_timerslack(LAZY_TIMER_NS) {
-        tracing::debug!(%error, "timers of the store not relaxed");
-    }
-    let started = start();
-    // 0 is the default of the process.
-    let _ = nix::sys::prctl::set_timerslack(0);
-    started
 }
 
 /// Uploads to a URL need somebody to trust: a bundle of their own, or that of the link.

@@ -16,6 +16,7 @@ use terminal_core::protocol::{Report, Seq};
 
 use super::disk::{self, Changes};
 use super::error::{Fault, StoreError, While};
+use super::idle::with_relaxed_timers;
 use super::key::{self, Key};
 use super::medium::Medium;
 use super::place;
@@ -255,7 +256,7 @@ fn open_sled(directory: &Path) -> Result<sled::Db, Fault> {
         .mode(sled::Mode::LowSpace)
         .cache_capacity(CACHE_BYTES)
         .flush_every_ms(None);
-    config.open().map_err(|error| Fault::sled("opening", directory, error))
+    with_relaxed_timers(|| config.open()).map_err(|error| Fault::sled("opening", directory, error))
 }
 
 /// sled takes the snapshot of its page table that a crash or a full disk cut short for the newest

@@ -20,6 +20,7 @@ mod ballast;
 mod damage;
 mod disk;
 mod error;
+mod idle;
 mod journal;
 mod key;
 mod medium;

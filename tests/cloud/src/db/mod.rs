@@ -2,12 +2,14 @@
 //!
 //! Every answer of [`Db::write`] comes after the commit; jobs that arrive together share one.
 
+pub(crate) mod arrived;
 pub(crate) mod logs;
 pub(crate) mod offline;
 pub(crate) mod operations;
 pub(crate) mod pending;
 pub(crate) mod reports;
 mod schema;
+pub(crate) mod sequence;
 pub(crate) mod session;
 pub(crate) mod terminals;
 pub(crate) mod timeline;

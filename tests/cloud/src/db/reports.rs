@@ -1,14 +1,18 @@
 //! Reports: the sequence of each store epoch, in order of arrival.
 
-use std::collections::BTreeMap;
-
 use rusqlite::{Connection, params};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
-use terminal_core::protocol::{Ack, Report, ReportBody, ReportId, Seq, StoreEpoch};
+use terminal_core::protocol::{ReportId, Seq, StoreEpoch};
 use terminal_hal::{OperationId, Timestamp, text::bounded};
 
-use super::{DbError, execute, json as document, ms, row, rows, time, uuid, verdict};
+use super::{
+    DbError,
+    arrived::{Arrived, Content, ReportHead},
+    execute, json as document, ms, row, rows,
+    sequence::{Acks, to_i64},
+    time, uuid, verdict,
+};
 
 /// A report as it is stored.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -27,7 +31,8 @@ pub struct StoredReport {
     pub operation_id: Option<OperationId>,
     /// The whole frame.
     pub body: Value,
-    /// Why its content was not used, when it was quarantined.
+    /// What is wrong with its content. A verdict whose id and status can be read counts all the
+    /// same; anything else is only kept.
     pub problem: Option<String>,
     /// When it came first.
     pub received_at: Timestamp,
@@ -48,38 +53,6 @@ pub struct Gap {
     pub found_at: Timestamp,
 }
 
-/// What a report is about when its content cannot be read: enough to store and ack it.
-#[derive(Clone, Debug, Deserialize)]
-pub(crate) struct ReportHead {
-    pub(crate) seq: Seq,
-    pub(crate) store_epoch: StoreEpoch,
-    pub(crate) report_id: ReportId,
-    #[serde(default)]
-    pub(crate) kind: String,
-}
-
-/// A report that has arrived.
-#[derive(Clone, Debug)]
-pub(crate) enum Arrived {
-    /// Readable; the text is kept as it came, with fields that this cloud does not know.
-    Whole { report: Box<Report>, text: String },
-    /// To be quarantined.
-    Unreadable { head: ReportHead, text: String, problem: String },
-}
-
-/// What is to be acked after the commit, by epoch.
-#[derive(Debug, Default)]
-pub(crate) struct Acks {
-    pub(crate) by_epoch: BTreeMap<StoreEpoch, Seq>,
-    pub(crate) verdicts: Vec<OperationId>,
-}
-
-impl Acks {
-    pub(crate) fn frames(&self) -> impl Iterator<Item = Ack> + '_ {
-        self.by_epoch.iter().map(|(epoch, seq)| Ack { store_epoch: *epoch, seq: *seq })
-    }
-}
-
 /// Stores a report and what follows from it. False when its seq is none that can be stored.
 pub(crate) fn store(
     connection: &Connection,
@@ -88,30 +61,15 @@ pub(crate) fn store(
     at: Timestamp,
     acks: &mut Acks,
 ) -> Result<bool, DbError> {
-    let head = arrived.head();
+    let head = &arrived.head;
     let Ok(seq) = i64::try_from(head.seq.0) else { return Ok(false) };
     if seq == 0 {
         return Ok(false);
     }
-    let acked = match acks.by_epoch.get(&head.store_epoch) {
-        Some(acked) => *acked,
-        None => ack_seq(connection, terminal_id, head.store_epoch)?,
-    };
-    // Nothing is stored above what is acked: most reports need no look.
-    if head.seq <= acked && count_copy(connection, terminal_id, &head, seq)? {
-        acks.by_epoch.insert(head.store_epoch, acked);
-        return Ok(true);
-    }
-    if head.seq > acked.next() {
-        execute(
-            connection,
-            "INSERT INTO gaps (terminal_id, store_epoch, first_seq, last_seq, found_at)
-             VALUES (?1, ?2, ?3, ?4, ?5)",
-            params![terminal_id, head.store_epoch.to_string(), to_i64(acked)? + 1, seq - 1, ms(at)],
-        )?;
-    }
-    insert(connection, terminal_id, arrived, &head, at, acks)?;
-    acks.by_epoch.insert(head.store_epoch, acked.max(head.seq));
+    let known = acks.may_be_stored(connection, terminal_id, head.store_epoch, head.seq)?
+        && count_copy(connection, terminal_id, head, seq)?;
+    let verdict = if known { None } else { insert(connection, terminal_id, arrived, at)? };
+    acks.stored(connection, terminal_id, head.store_epoch, head.seq, verdict)?;
     Ok(true)
 }
 
@@ -132,56 +90,19 @@ fn count_copy(
     Ok(found > 0)
 }
 
-/// Stores how far each sequence has come; belongs into the transaction of the reports.
-pub(crate) fn advance(
-    connection: &Connection,
-    terminal_id: &str,
-    acks: &Acks,
-) -> Result<(), DbError> {
-    for ack in acks.frames() {
-        execute(
-            connection,
-            "INSERT INTO streams (terminal_id, store_epoch, ack_seq) VALUES (?1, ?2, ?3)
-             ON CONFLICT DO UPDATE SET ack_seq = excluded.ack_seq",
-            params![terminal_id, ack.store_epoch.to_string(), to_i64(ack.seq)?],
-        )?;
-    }
-    Ok(())
-}
-
+/// Stores a report that is new; returns the operation whose verdict it is.
 fn insert(
     connection: &Connection,
     terminal_id: &str,
     arrived: &Arrived,
-    head: &ReportHead,
     at: Timestamp,
-    acks: &mut Acks,
-) -> Result<(), DbError> {
-    let mut operation_id = None;
-    let (body, problem) = match arrived {
-        Arrived::Unreadable { text, problem, .. } => (text, Some(problem.clone())),
-        Arrived::Whole { report, text } => {
-            let problem = match &report.body {
-                ReportBody::Operation(body) => {
-                    operation_id = Some(body.id);
-                    verdict::apply(connection, terminal_id, report, body, at)?
-                }
-                ReportBody::Configuration(_) => {
-                    execute(
-                        connection,
-                        "UPDATE terminals SET config_report = ?2 WHERE terminal_id = ?1",
-                        params![terminal_id, serde_json::to_string(&report.body)?],
-                    )?;
-                    None
-                }
-                ReportBody::Event(_) | ReportBody::Dropped => None,
-            };
-            (text, problem.map(str::to_owned))
-        }
+) -> Result<Option<OperationId>, DbError> {
+    let head = &arrived.head;
+    let operation_id = match &arrived.content {
+        Content::Verdict(verdict) => Some(verdict.id),
+        Content::Configuration(_) | Content::Nothing => None,
     };
-    if problem.is_none() {
-        acks.verdicts.extend(operation_id);
-    }
+    let refusal = use_content(connection, terminal_id, arrived, at)?;
     execute(
         connection,
         "INSERT INTO reports (terminal_id, store_epoch, seq, report_id, kind, operation_id, body,
@@ -191,49 +112,35 @@ fn insert(
             head.store_epoch.to_string(),
             to_i64(head.seq)?,
             head.report_id.to_string(),
-            bounded(&head.kind, 32),
+            bounded(&arrived.kind, 32),
             operation_id.map(|id| id.to_string()),
-            body,
-            problem,
+            arrived.text,
+            refusal.or(arrived.problem.as_deref()),
             ms(at),
         ],
     )?;
-    Ok(())
+    Ok(operation_id.filter(|_| refusal.is_none()))
 }
 
-impl Arrived {
-    fn head(&self) -> ReportHead {
-        match self {
-            Self::Unreadable { head, .. } => head.clone(),
-            Self::Whole { report, .. } => ReportHead {
-                seq: report.seq,
-                store_epoch: report.store_epoch,
-                report_id: report.report_id,
-                kind: match report.body {
-                    ReportBody::Operation(_) => "operation",
-                    ReportBody::Configuration(_) => "configuration",
-                    ReportBody::Event(_) => "event",
-                    ReportBody::Dropped => "dropped",
-                }
-                .to_owned(),
-            },
-        }
-    }
-}
-
-/// Highest seq that is stored or known to be lost, 0 for none.
-pub(crate) fn ack_seq(
+/// Does what follows from a report; returns why nothing did.
+fn use_content(
     connection: &Connection,
     terminal_id: &str,
-    epoch: StoreEpoch,
-) -> Result<Seq, DbError> {
-    let stored = row(
-        connection,
-        "SELECT ack_seq FROM streams WHERE terminal_id = ?1 AND store_epoch = ?2",
-        params![terminal_id, epoch.to_string()],
-        |row| Ok(row.get::<_, i64>(0)?),
-    )?;
-    Ok(Seq(u64::try_from(stored.unwrap_or_default()).unwrap_or_default()))
+    arrived: &Arrived,
+    at: Timestamp,
+) -> Result<Option<&'static str>, DbError> {
+    match &arrived.content {
+        Content::Verdict(verdict) => verdict::apply(connection, terminal_id, arrived, verdict, at),
+        Content::Configuration(report) => {
+            execute(
+                connection,
+                "UPDATE terminals SET config_report = ?2 WHERE terminal_id = ?1",
+                params![terminal_id, report],
+            )?;
+            Ok(None)
+        }
+        Content::Nothing => Ok(None),
+    }
 }
 
 /// The report under a seq.
@@ -332,12 +239,18 @@ pub(crate) fn forget_after(
     )?;
     execute(
         connection,
+        "DELETE FROM gaps WHERE terminal_id = ?1 AND first_seq > ?2",
+        params![terminal_id, seq],
+    )?;
+    execute(
+        connection,
+        "UPDATE gaps SET last_seq = min(last_seq, ?2) WHERE terminal_id = ?1",
+        params![terminal_id, seq],
+    )?;
+    execute(
+        connection,
         "UPDATE streams SET ack_seq = min(ack_seq, ?2) WHERE terminal_id = ?1",
         params![terminal_id, seq],
     )?;
     Ok(())
-}
-
-fn to_i64(seq: Seq) -> Result<i64, DbError> {
-    i64::try_from(seq.0).map_err(|_| DbError::Range("seq"))
 }

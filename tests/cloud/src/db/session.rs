@@ -5,7 +5,7 @@ use serde_json::Value;
 use terminal_core::protocol::{Hello, ReportId, Seq, StatusFrame, UnfinishedState};
 use terminal_hal::Timestamp;
 
-use super::{DbError, execute, ms, pending::LinkKey, reports};
+use super::{DbError, execute, ms, pending::LinkKey, reports, sequence, verdict};
 
 /// What `welcome` says.
 #[derive(Debug)]
@@ -58,7 +58,11 @@ pub(crate) fn hello(
             ],
         )?;
     }
-    let ack_seq = reports::ack_seq(connection, &link.terminal_id, link.epoch)?;
+    let (ack_seq, verdicts) =
+        sequence::announced(connection, &link.terminal_id, link.epoch, hello.outbox, at)?;
+    for id in verdicts {
+        verdict::acked(connection, id, at)?;
+    }
     let ack_report_id = reports::report_id(connection, &link.terminal_id, link.epoch, ack_seq)?;
     let config_revision: i64 = connection.query_row(
         "SELECT config_revision FROM terminals WHERE terminal_id = ?1",

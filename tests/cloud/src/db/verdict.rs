@@ -2,13 +2,13 @@
 
 use rusqlite::{Connection, params};
 use serde_json::{Value, json};
-use terminal_core::protocol::{
-    Accepted, OperationReport, Origin, ProgressFrame, Report, Started, VerdictStatus,
-};
+use terminal_core::protocol::{Accepted, ProgressFrame, Started};
 use terminal_hal::{OperationId, OperationKind, Timestamp, text::bounded};
 
 use super::{
-    DbError, execute, ms,
+    DbError,
+    arrived::{Arrived, Verdict},
+    execute, ms,
     operations::{LateResult, OperationStatus},
     row, timeline,
 };
@@ -52,7 +52,8 @@ pub(crate) fn progress(
     frame: &ProgressFrame,
     at: Timestamp,
 ) -> Result<(), DbError> {
-    let detail = json!({ "phase": bounded(&frame.phase, 32), "percent": frame.percent });
+    let percent = frame.percent.map(|percent| percent.min(100));
+    let detail = json!({ "phase": bounded(&frame.phase, 32), "percent": percent });
     let sql = "UPDATE operations SET progress = ?3 WHERE id = ?1 AND terminal_id = ?2";
     let params = params![frame.id.to_string(), terminal_id, detail.to_string()];
     if execute(connection, sql, params)? > 0 {
@@ -61,24 +62,18 @@ pub(crate) fn progress(
     Ok(())
 }
 
-/// Applies a verdict; returns what is wrong with it when it cannot be used. The first one wins.
+/// Applies a verdict; returns why it is not used. The first one wins.
 pub(crate) fn apply(
     connection: &Connection,
     terminal_id: &str,
-    report: &Report,
-    body: &OperationReport,
+    report: &Arrived,
+    verdict: &Verdict,
     at: Timestamp,
 ) -> Result<Option<&'static str>, DbError> {
-    let status = match (body.outcome.status, &body.outcome.error) {
-        (VerdictStatus::Completed, None) => OperationStatus::Completed,
-        (VerdictStatus::Failed, Some(_)) => OperationStatus::Failed,
-        (VerdictStatus::Completed, Some(_)) => return Ok(Some("COMPLETED with an error")),
-        (VerdictStatus::Failed, None) => return Ok(Some("FAILED without an error")),
-    };
     let known = row(
         connection,
         "SELECT terminal_id, kind, status, verdict_report_id FROM operations WHERE id = ?1",
-        [body.id.to_string()],
+        [verdict.id.to_string()],
         |row| {
             Ok(Known {
                 terminal_id: row.get(0)?,
@@ -90,25 +85,26 @@ pub(crate) fn apply(
     )?;
     let late = match &known {
         None => {
-            adopt(connection, terminal_id, body, at)?;
+            adopt(connection, terminal_id, verdict, at)?;
             false
         }
         Some(known) if known.terminal_id != terminal_id => {
             return Ok(Some("operation of another terminal"));
         }
-        Some(known) if known.kind != body.operation => {
+        Some(known) if verdict.operation.as_ref().is_some_and(|kind| *kind != known.kind) => {
             return Ok(Some("operation of another kind"));
         }
         Some(known) if known.report_id.is_some() => {
-            let same = known.report_id.as_deref() == Some(report.report_id.to_string().as_str());
+            let report_id = report.head.report_id.to_string();
+            let same = known.report_id.as_ref() == Some(&report_id);
             let event = if same { "report_again" } else { "second_verdict" };
-            timeline::add(connection, body.id, at, event, &json!({ "seq": report.seq }))?;
+            timeline::add(connection, verdict.id, at, event, &json!({ "seq": report.head.seq }))?;
             return Ok(None);
         }
         Some(known) => known.status != OperationStatus::Pending.as_str(),
     };
-    keep(connection, terminal_id, report, body, status, late, at)?;
-    note_updates(connection, terminal_id, body)?;
+    keep(connection, terminal_id, report, verdict, late, at)?;
+    note_updates(connection, terminal_id, verdict)?;
     Ok(None)
 }
 
@@ -123,13 +119,10 @@ struct Known {
 fn adopt(
     connection: &Connection,
     terminal_id: &str,
-    body: &OperationReport,
+    verdict: &Verdict,
     at: Timestamp,
 ) -> Result<(), DbError> {
-    let origin = match body.origin {
-        Origin::Cloud => "cloud",
-        Origin::Local => "local",
-    };
+    let origin = if verdict.is_local { "local" } else { "cloud" };
     execute(
         connection,
         "INSERT INTO operations (id, account_id, terminal_id, kind, parameters, policy, ttl_s,
@@ -138,38 +131,37 @@ fn adopt(
          SELECT ?1, account_id, terminal_id, ?3, '{}', '{}', 0, 0, ?4, ?4, ?5, ?6, terminal_id,
          ?4, terminal_id, 'PENDING' FROM terminals WHERE terminal_id = ?2",
         params![
-            body.id.to_string(),
+            verdict.id.to_string(),
             terminal_id,
-            bounded(&body.operation, 64),
+            bounded(verdict.operation.as_deref().unwrap_or("unknown"), 64),
             ms(at),
             origin,
-            ms(body.started_at.unwrap_or(at)),
+            ms(verdict.started_at.unwrap_or(at)),
         ],
     )?;
-    timeline::add(connection, body.id, at, "adopted", &json!({ "origin": origin }))
+    timeline::add(connection, verdict.id, at, "adopted", &json!({ "origin": origin }))
 }
 
 fn keep(
     connection: &Connection,
     terminal_id: &str,
-    report: &Report,
-    body: &OperationReport,
-    status: OperationStatus,
+    report: &Arrived,
+    verdict: &Verdict,
     late: bool,
     at: Timestamp,
 ) -> Result<(), DbError> {
-    let result = body.outcome.result.clone();
-    let error = body.outcome.error.as_ref().map(serde_json::to_value).transpose()?;
-    let verdict = serde_json::to_string(body)?;
-    let id = body.id.to_string();
-    let report_id = report.report_id.to_string();
+    let Verdict { status, result, error, .. } = verdict;
+    let id = verdict.id.to_string();
+    let report_id = report.head.report_id.to_string();
     if late {
-        let late = LateResult { status, result, error, received_at: at };
+        let (result, error) = (result.clone(), error.clone());
+        let late = LateResult { status: *status, result, error, received_at: at };
+        let late = serde_json::to_string(&late)?;
         execute(
             connection,
             "UPDATE operations SET late_result = ?2, verdict = ?3, verdict_report_id = ?4,
              updated_at = ?5, updated_by = ?6 WHERE id = ?1",
-            params![id, serde_json::to_string(&late)?, verdict, report_id, ms(at), terminal_id],
+            params![id, late, report.text, report_id, ms(at), terminal_id],
         )?;
     } else {
         execute(
@@ -180,9 +172,9 @@ fn keep(
             params![
                 id,
                 status.as_str(),
-                result.filter(|value| !value.is_null()).map(|value| value.to_string()),
-                error.map(|value| value.to_string()),
-                verdict,
+                result.as_ref().map(Value::to_string),
+                error.as_ref().map(Value::to_string),
+                report.text,
                 report_id,
                 ms(at),
                 terminal_id,
@@ -190,20 +182,20 @@ fn keep(
         )?;
     }
     let detail = json!({
-        "seq": report.seq, "status": status, "late": late, "attempt": body.attempt,
-        "duration_ms": body.duration_ms,
+        "seq": report.head.seq, "status": status, "late": late, "attempt": verdict.attempt,
+        "duration_ms": verdict.duration_ms,
     });
-    timeline::add(connection, body.id, at, "report", &detail)
+    timeline::add(connection, verdict.id, at, "report", &detail)
 }
 
 /// A terminal with a mandatory update needs somebody's attention until it is installed.
 fn note_updates(
     connection: &Connection,
     terminal_id: &str,
-    body: &OperationReport,
+    verdict: &Verdict,
 ) -> Result<(), DbError> {
-    let kind = OperationKind::from_name(&body.operation);
-    let mandatory = match (kind, &body.outcome.result) {
+    let kind = verdict.operation.as_deref().and_then(OperationKind::from_name);
+    let mandatory = match (kind, &verdict.result) {
         (Some(OperationKind::CheckUpdate), Some(result)) => result
             .get("updates")
             .and_then(Value::as_array)

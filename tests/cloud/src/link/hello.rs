@@ -3,15 +3,15 @@
 use std::{sync::Arc, time::Duration};
 
 use terminal_core::protocol::{
-    AgentFrame, DecodeError, ErrorFrame, Hello, PROTOCOL_VERSION, close_code, decode_agent_frame,
-    error_code,
+    AgentFrame, CloudFrame, DecodeError, ErrorFrame, Hello, PROTOCOL_VERSION, close_code,
+    decode_agent_frame, error_code,
 };
 use tokio_tungstenite::tungstenite::Message;
 
 use super::socket::{Gone, Socket};
 use crate::state::Shared;
 
-/// Waits for `hello`; whatever else comes before it is answered with `NOT_WELCOMED`.
+/// Waits for `hello`; whatever else comes before it is refused.
 pub(super) async fn receive(
     shared: &Arc<Shared>,
     socket: &mut Socket,
@@ -24,8 +24,8 @@ pub(super) async fn receive(
                 let Message::Text(text) = message else { continue };
                 match decode_agent_frame(text.as_bytes()) {
                     Ok(AgentFrame::Hello(hello)) => return Ok((*hello, batch.collect())),
-                    Ok(_) => refuse(socket).await?,
-                    Err(error) => return Err(breach(&error)),
+                    Ok(_) => refuse(socket, not_welcomed()).await?,
+                    Err(error) => refuse(socket, refusal(&error)?).await?,
                 }
             }
             socket.flush().await?;
@@ -49,23 +49,27 @@ pub(super) async fn receive(
     Ok((hello, rest))
 }
 
-async fn refuse(socket: &mut Socket) -> Result<(), Gone> {
-    let frame = ErrorFrame {
-        code: error_code::NOT_WELCOMED.to_owned(),
-        message: "want hello first".to_owned(),
-        reference: None,
-    };
-    socket.send(&terminal_core::protocol::CloudFrame::Error(frame)).await
+async fn refuse(socket: &mut Socket, error: ErrorFrame) -> Result<(), Gone> {
+    socket.send(&CloudFrame::Error(error)).await
 }
 
-/// A `hello` that cannot be read ends the link: nothing can follow.
-fn breach(error: &DecodeError) -> Gone {
+fn not_welcomed() -> ErrorFrame {
+    let code = error_code::NOT_WELCOMED.to_owned();
+    ErrorFrame { code, message: "want hello first".to_owned(), reference: None }
+}
+
+/// The answer to what cannot be read. A `hello` that cannot, and what is no frame, ends the link.
+fn refusal(error: &DecodeError) -> Result<ErrorFrame, Gone> {
     let code = match error {
+        DecodeError::UnknownType(_) => {
+            let code = error_code::UNSUPPORTED_MESSAGE.to_owned();
+            return Ok(ErrorFrame { code, message: error.to_string(), reference: None });
+        }
+        DecodeError::Invalid { kind, .. } if kind != "hello" => return Ok(not_welcomed()),
         DecodeError::TooLarge(_) => close_code::TOO_BIG,
         DecodeError::Malformed(_) | DecodeError::Invalid { .. } => close_code::INVALID_DATA,
-        DecodeError::UnknownType(_) => close_code::POLICY,
     };
-    Gone::Breach { code, reason: error.to_string() }
+    Err(Gone::Breach { code, reason: error.to_string() })
 }
 
 fn seconds(time: Duration) -> String {

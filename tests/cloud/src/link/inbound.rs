@@ -8,9 +8,12 @@ use tokio_tungstenite::tungstenite::Message;
 
 use super::{logs::LogItem, session::Link, socket::Gone};
 use crate::db::{
-    DbError, now,
+    DbError,
+    arrived::Arrived,
+    now,
     pending::{self, LinkKey},
-    reports::{self, Acks, Arrived, ReportHead},
+    reports,
+    sequence::Acks,
     session, verdict,
 };
 
@@ -95,8 +98,7 @@ enum Sorted {
 fn sort(text: &str) -> Result<Sorted, Gone> {
     let error = match decode_agent_frame(text.as_bytes()) {
         Ok(AgentFrame::Report(report)) => {
-            let text = text.to_owned();
-            return Ok(Sorted::Entry(Entry::Report(Arrived::Whole { report, text })));
+            return Ok(Sorted::Entry(Entry::Report(Arrived::whole(&report, text))));
         }
         Ok(AgentFrame::LogEnd(end)) => return Ok(Sorted::LogEnd(end)),
         Ok(AgentFrame::Hello(_)) => {
@@ -122,13 +124,8 @@ fn sort(text: &str) -> Result<Sorted, Gone> {
         DecodeError::Invalid { kind, reference, problem } => {
             // A report is never refused for its content, or the terminal would send it for ever.
             if kind == "report" {
-                if let Ok(head) = serde_json::from_str::<ReportHead>(text) {
-                    let text = text.to_owned();
-                    return Ok(Sorted::Entry(Entry::Report(Arrived::Unreadable {
-                        head,
-                        text,
-                        problem,
-                    })));
+                if let Some(report) = Arrived::partial(text, problem.clone()) {
+                    return Ok(Sorted::Entry(Entry::Report(report)));
                 }
             }
             Ok(Sorted::Reply(reply(error_code::INVALID_MESSAGE, problem, reference)))
@@ -161,7 +158,7 @@ fn apply(
             Entry::Frame(frame) => apply_frame(db, link, frame, delay_ms, &mut applied)?,
         }
     }
-    reports::advance(db, &link.terminal_id, &applied.acks)?;
+    applied.acks.keep(db, &link.terminal_id)?;
     if acked_now {
         for id in &applied.acks.verdicts {
             verdict::acked(db, *id, now())?;

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, path::Path};
 use terminal_core::protocol::{CloudFrame, ErrorFrame, LogAck, LogChunk, LogEnd, error_code};
 use terminal_hal::{OperationId, OperationKind};
 use tokio_tungstenite::tungstenite::Bytes;
+use uuid::Uuid;
 
 use super::{
     log_store::{LogStore, Outcome, Write},
@@ -54,7 +55,8 @@ impl Link {
                         data: bytes.slice_ref(chunk.data),
                     },
                     Err(error) => {
-                        answers.push(refusal(error_code::INVALID_MESSAGE, &error, None));
+                        let id = operation_of(&bytes);
+                        answers.push(refusal(error_code::INVALID_MESSAGE, &error, id));
                         continue;
                     }
                 },
@@ -142,6 +144,11 @@ impl Link {
             }
         })
     }
+}
+
+/// The operation that a chunk names, also when the rest of it is no chunk.
+fn operation_of(bytes: &[u8]) -> Option<OperationId> {
+    bytes.first_chunk::<16>().map(|id| OperationId(Uuid::from_bytes(*id)))
 }
 
 enum Admission {

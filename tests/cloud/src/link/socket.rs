@@ -19,6 +19,8 @@ use tokio_tungstenite::{
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the peer may take to answer a close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// What a close frame, as a control frame of at most 125 bytes, leaves beside the code.
+const CLOSE_REASON_BYTES_MAX: usize = 123;
 /// Frames that are handled together.
 const BATCH_MAX: usize = 1024;
 
@@ -83,7 +85,8 @@ impl Socket {
 
     /// Sends a close frame and gives the peer a moment to read it before the connection goes.
     pub(super) async fn close(mut self, code: u16, reason: &str) {
-        let frame = CloseFrame { code: CloseCode::from(code), reason: reason.to_owned().into() };
+        let reason = cut(reason).to_owned().into();
+        let frame = CloseFrame { code: CloseCode::from(code), reason };
         let farewell = async {
             if self.stream.send(Message::Close(Some(frame))).await.is_ok() {
                 // Unread data would turn the end of the connection into a reset.
@@ -92,6 +95,15 @@ impl Socket {
         };
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, farewell).await;
     }
+}
+
+/// As much of a reason as a close frame takes.
+fn cut(reason: &str) -> &str {
+    let mut end = reason.len().min(CLOSE_REASON_BYTES_MAX);
+    while !reason.is_char_boundary(end) {
+        end = end.saturating_sub(1);
+    }
+    reason.get(..end).unwrap_or_default()
 }
 
 async fn timed(sending: impl Future<Output = Result<(), Error>>) -> Result<(), Gone> {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::SinkExt as _;
 use serde_json::json;
 use terminal_cloud::NewOperation;
 use tokio_tungstenite::tungstenite::Message;
@@ -102,6 +103,50 @@ async fn an_unknown_frame_is_answered_and_one_that_is_no_frame_ends_the_link() {
     let long = json!({ "type": "error", "code": "x", "message": "x".repeat(65_536) });
     link.send(&long).await;
     assert_eq!(u16::from(link.close_frame().await.code), 1009);
+}
+
+#[tokio::test]
+async fn before_hello_only_what_is_no_frame_and_an_unreadable_hello_end_the_link() {
+    let bench = Bench::with(|config| config.hello_timeout = Duration::from_millis(500)).await;
+    let terminal = bench.terminal("1").await;
+    let mut link = bench.dial(&terminal).await;
+    for (frame, code) in [
+        (json!({ "type": "dance" }), "UNSUPPORTED_MESSAGE"),
+        (json!({ "type": "started", "id": "x" }), "NOT_WELCOMED"),
+        (json!({ "type": "dance" }), "UNSUPPORTED_MESSAGE"),
+    ] {
+        link.send(&frame).await;
+        let error = link.frame().await;
+        assert_eq!((&error["code"], &error["ref"]), (&json!(code), &json!(null)));
+    }
+    assert_eq!(u16::from(link.close_frame().await.code), 4408);
+
+    let mut link = bench.dial(&terminal).await;
+    link.send(&json!({ "type": "dance" })).await;
+    link.send(&hello(&terminal.terminal_id, epoch(), &[])).await;
+    link.frame_of("welcome").await;
+
+    for text in ["{", "[]", "{}", r#"{"type":"hello"}"#] {
+        let mut link = bench.dial(&terminal).await;
+        link.socket.send(Message::text(text)).await.unwrap();
+        assert_eq!(u16::from(link.close_frame().await.code), 1007, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn the_reason_of_a_close_is_cut_to_what_a_close_frame_takes() {
+    let bench = Bench::start().await;
+    let terminal = bench.terminal("1").await;
+    for padding in 0..3 {
+        let mut hello = hello(&terminal.terminal_id, epoch(), &[]);
+        hello["protocol"] = json!("x".repeat(padding) + &"€".repeat(200));
+        let mut link = bench.dial(&terminal).await;
+        link.send(&hello).await;
+        let close = link.close_frame().await;
+        assert_eq!(u16::from(close.code), 1007);
+        let bytes = close.reason.len();
+        assert!((121..=123).contains(&bytes) && close.reason.ends_with('€'), "{bytes}: {close}");
+    }
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 use terminal_core::protocol::LogChunk;
 use terminal_hal::OperationId;
 use tokio_tungstenite::tungstenite::Message;
+use uuid::Uuid;
 
 use crate::bench::{Bench, FakeTerminal, epoch};
 
@@ -97,6 +98,13 @@ async fn log_data_of_another_terminal_or_another_kind_is_refused() {
         let error = link.frame_of("error").await;
         assert_eq!((&error["code"], &error["ref"]), (&json!("INVALID_MESSAGE"), &json!(id)));
     }
-    link.socket.send(Message::binary(vec![0; 28])).await.unwrap();
-    assert_eq!(link.frame_of("error").await["code"], "INVALID_MESSAGE");
+    // No chunk at all: the answer names the operation as long as the header does.
+    let named = OperationId(Uuid::from_u128(5));
+    for (length, id) in [(28, json!(named)), (28 + 32_769, json!(named)), (15, json!(null))] {
+        let mut bytes = named.0.as_bytes().to_vec();
+        bytes.resize(length, 0);
+        link.socket.send(Message::binary(bytes)).await.unwrap();
+        let error = link.frame_of("error").await;
+        assert_eq!((&error["code"], &error["ref"]), (&json!("INVALID_MESSAGE"), &id), "{length}");
+    }
 }

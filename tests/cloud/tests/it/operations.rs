@@ -222,3 +222,17 @@ async fn the_timeline_tells_the_life_of_an_operation() {
         ["created", "dispatched", "accepted", "started", "progress", "report", "acked"]
     );
 }
+
+#[tokio::test]
+async fn progress_is_cut_to_what_the_protocol_allows() {
+    let bench = Bench::start().await;
+    let terminal = bench.terminal("1").await;
+    let id = bench.operate(&terminal.terminal_id, "end_of_day").await;
+    let mut link = bench.link(&terminal, epoch()).await;
+    let phase = format!("{}\n{}", "å".repeat(31), "ßx");
+    link.send(&json!({ "type": "progress", "id": id, "phase": phase, "percent": 101 })).await;
+    let timeline = bench.cloud.wait_timeline(id, "progress", 1, SOON).await.unwrap();
+    let progress = timeline.iter().find(|entry| entry.event == "progress").unwrap();
+    let kept = format!("{}ß", "å".repeat(31));
+    assert_eq!(progress.detail, json!({ "phase": kept, "percent": 100 }));
+}
