@@ -101,3 +101,62 @@ pub(super) fn policy(policy: Policy, time_left: Duration) -> HoldPolicy {
         wait_max: wait_max.min(time_left * 3 / 4),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use terminal_hal::{
+        Timestamp,
+        api::{CallHandle, PaymentActivity},
+        mock::{MockConfig, MockTerminal, script::Script, tokio_clock},
+    };
+    use tokio::time::{Instant, sleep};
+    use uuid::Uuid;
+
+    fn terminal() -> MockTerminal {
+        let clock = tokio_clock(Timestamp::parse("2026-06-29T09:00:00Z").unwrap());
+        MockTerminal::open(MockConfig { clock, ..MockConfig::default() }).unwrap()
+    }
+
+    fn call() -> (Call, CallHandle) {
+        api::call(OperationId(Uuid::from_u128(1)), 1, Duration::from_secs(300))
+    }
+
+    fn pays(mock: &MockTerminal) -> bool {
+        mock.start_payment(PaymentActivity::Cancellable, None).is_ok()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_cancelled_call_keeps_its_hold_until_its_work_has_ended() {
+        let mock = terminal();
+        let payments = mock.hal().payments.unwrap();
+        let (call, handle) = call();
+        let work = async {
+            handle.cancel();
+            sleep(LEASE * 2).await;
+            Ok(pays(&mock))
+        };
+        let policy = policy(Policy::default(), call.time_left);
+        let paid_meanwhile = holding(payments.as_ref(), &call, policy, work).await.unwrap();
+        assert!(!paid_meanwhile, "a payment began while the work was going on");
+        assert!(pays(&mock), "the hold was not given back");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_payment_application_that_hangs_does_not_hold_up_what_is_known() {
+        let mock = terminal();
+        let payments = mock.hal().payments.unwrap();
+        let (call, _handle) = call();
+        let work = async {
+            let hang = r#"{"methods":{"hold_payments":{"hang":{},"ignore_cancel":true}}}"#;
+            mock.set_script(Script::parse(hang).unwrap());
+            sleep(EXTEND_EVERY + Duration::from_secs(1)).await;
+            Ok(7)
+        };
+        let begun = Instant::now();
+        let policy = policy(Policy::default(), call.time_left);
+        let answer = holding(payments.as_ref(), &call, policy, work).await;
+        assert_eq!(answer, Ok(7));
+        assert!(begun.elapsed() <= EXTEND_EVERY + Duration::from_secs(2), "{:?}", begun.elapsed());
+    }
+}
