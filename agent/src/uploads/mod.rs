@@ -3,7 +3,7 @@
 //! Everything is read twice: once to learn how large the newest part is that fits, once to send
 //! it. So memory stays at a few blocks however long the range is, and nothing is written to disk.
 //! This module decides neither whether an upload may run nor what is in the logs; every formatted
-//! block passes through [`clean`] before it is compressed, and there is no other way out.
+//! block passes through `clean` before it is compressed, and there is no other way out.
 
 mod address;
 mod archive;
