@@ -223,7 +223,8 @@ impl Journal {
     }
 
     fn sync(&self, medium: &dyn Medium) -> Result<(), Fault> {
-        self.db.flush().map_err(|error| self.fault("writing to", error))?;
+        // sled starts its threads when it first has something to write.
+        with_relaxed_timers(|| self.db.flush()).map_err(|error| self.fault("writing to", error))?;
         Ok(sync_data(medium, &self.file, &self.directory.join("db"))?)
     }
 
