@@ -44,7 +44,7 @@ async fn a_wrong_token_leaves_a_process_that_waits_and_says_so() -> Result<()> {
     assert_eq!(agent.starts(), 1);
     let shown = agent.show("status")?;
     assert!(shown.contains("down, next attempt in") && shown.contains("401"), "{shown}");
-    assert!(site.agent_log()?.contains("401"));
+    assert!(site.agent_log()?.contains("HTTP status 401"));
     // It is read again with the next attempt; a person who mends it need not wait for that.
     fs::write(site.path("agent/token"), good)?;
     agent.kill_9()?;

@@ -94,7 +94,7 @@ async fn refused_token(site: &Site) -> Result<()> {
     fs::rename(site.path("agent/token"), site.path("agent/token.good"))?;
     fs::write(site.path("agent/token"), "trm_not_this_one_either")?;
     let agent = site.start_agent()?;
-    site.until("a refusal", async |site| Ok(site.agent_log()?.contains("401"))).await?;
+    site.until("a refusal", async |site| Ok(site.agent_log()?.contains("HTTP status 401"))).await?;
     assert_eq!(agent.stop()?, Some(0));
     Ok(())
 }
