@@ -1,8 +1,7 @@
 //! New operations and cancellations from the cloud.
 
 use terminal_hal::{
-    ErrorCode, Failure, OperationId, OperationKind, Parameters, SideEffects, Timestamp,
-    text::bounded,
+    ErrorCode, Failure, OperationId, OperationKind, Parameters, SideEffects, text::bounded,
 };
 
 use super::{
@@ -219,35 +218,5 @@ impl Engine {
     /// When it is worth asking again: nobody knows better than half the time that is left.
     fn busy_for_s(&self, running: &OperationRecord) -> u32 {
         (running.deadline_s / 2).clamp(5, 300)
-    }
-
-    /// Operations that have waited longer than they may.
-    pub(super) fn expire_queued(&mut self, out: &mut Output<'_>) {
-        let cloud_now = self.cloud_now(out.moment);
-        let expired: Vec<OperationId> = self
-            .operations
-            .values()
-            .filter(|record| matches!(record.state, OperationState::Queued { .. }))
-            .filter(|record| self.is_expired(record, cloud_now, out))
-            .map(|record| record.id)
-            .collect();
-        for id in expired {
-            let reason = "its time to live ran out before it started";
-            self.fail(id, Failure::new(ErrorCode::Expired, reason), out);
-        }
-    }
-
-    /// In the boot that took it the boot clock counts; afterwards the cloud's time.
-    pub(super) fn is_expired(
-        &self,
-        record: &OperationRecord,
-        cloud_now: Option<Timestamp>,
-        out: &Output<'_>,
-    ) -> bool {
-        if record.expiry.boot_id == self.identity.boot_id {
-            out.moment.monotonic >= record.expiry.monotonic
-        } else {
-            cloud_now.is_some_and(|now| now >= record.expiry.cloud)
-        }
     }
 }

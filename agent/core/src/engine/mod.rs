@@ -8,6 +8,7 @@ mod backoff;
 mod configuration;
 mod effect;
 mod event;
+mod expiry;
 mod frames;
 mod intake;
 mod kind;

@@ -122,12 +122,17 @@ impl Engine {
         }
     }
 
+    /// Runs it again, or says what an attempt may have left that nobody saw the end of.
     fn rerun(&mut self, id: OperationId, cut_off: &Attempt, out: &mut Output<'_>) {
         if cut_off.is_cancelled {
             return self.fail_cancelled(id, out);
         }
         if self.complete_if_booted(id, cut_off.boot_id, out) {
             return;
+        }
+        if cut_off.boot_id != self.identity.boot_id {
+            // The power may have been away for long: its time to live is looked at again.
+            return self.put_back(id, cut_off.number, out);
         }
         let may_start = self.operations.get(&id).map(|record| self.check_start(record));
         if let Some(Err(failure)) = may_start {

@@ -2,12 +2,13 @@
 
 use serde_json::{Map, Value};
 use terminal_hal::{
-    Failure, OperationId, OperationResult,
+    Failure, OperationId, OperationKind, OperationResult, SideEffects,
     text::{REASON_CHARS_MAX, bounded},
 };
 
 use super::{
-    Engine, Finished, Meta, NEWEST_FINISHED_MAX, OperationState, Write,
+    Engine, Finished, Meta, NEWEST_FINISHED_MAX, OperationRecord, OperationState, Write,
+    kind::{self, Recovery},
     limits::{PRUNE_MAX, UNACKED_EVENTS_MAX, UNACKED_MAX},
     output::Output,
 };
@@ -27,7 +28,10 @@ impl Engine {
         self.conclude(id, Outcome::completed(result), out);
     }
 
-    pub(super) fn fail(&mut self, id: OperationId, failure: Failure, out: &mut Output<'_>) {
+    pub(super) fn fail(&mut self, id: OperationId, mut failure: Failure, out: &mut Output<'_>) {
+        if let Some(record) = self.operations.get(&id) {
+            failure.side_effects = failure.side_effects.max(left_by_earlier_attempts(record));
+        }
         self.conclude(id, Outcome::failed(bounded_failure(failure)), out);
     }
 
@@ -178,6 +182,22 @@ impl Engine {
         tracing::warn!(%old, new = %self.meta.store_epoch, reason, "new store epoch");
         let data = [("reason", Value::from(reason)), ("old_epoch", Value::from(old.to_string()))];
         self.report_event(EventName::EpochChanged, data, out);
+    }
+}
+
+/// What attempts of an operation may have done that were cut off and not asked about: a later
+/// one that fails does not take it back.
+pub(super) fn left_by_earlier_attempts(record: &OperationRecord) -> SideEffects {
+    let attempts = match record.state {
+        OperationState::Queued { attempts } => attempts,
+        OperationState::Running { attempt, .. } => attempt.saturating_sub(1),
+        OperationState::Finished { .. } => 0,
+    };
+    match OperationKind::from_name(&record.operation) {
+        Some(kind) if attempts > 0 && kind::recovery(kind) == Recovery::Rerun => {
+            kind::side_effects_if_cut_off(kind)
+        }
+        _ => SideEffects::None,
     }
 }
 

@@ -86,7 +86,12 @@ impl Engine {
                 self.complete_reboot(id, call.boot_id, self.boot_reason(call), out);
             }
             RebootScope::Device if cut_off.is_cancelled => self.fail_cancelled(id, out),
-            RebootScope::Device => self.execute_attempt(id, next, out),
+            // The call stays on record: it may still come, and nothing else starts before it.
+            RebootScope::Device => {
+                if self.journal_attempt(id, next, Some(call.clone()), out) {
+                    self.execute(id, out);
+                }
+            }
             // Done when its instance has changed.
             RebootScope::Application => self.verify_attempt(id, next, Some(call.clone()), out),
         }
@@ -109,7 +114,7 @@ impl Engine {
             // The question after the restart was cut off.
             (true, false) => self.verify_attempt(id, next, Some(call.clone()), out),
             (false, _) if cut_off.is_cancelled => self.fail_cancelled(id, out),
-            (false, _) => self.verify_attempt(id, next, None, out),
+            (false, _) => self.verify_attempt(id, next, Some(call.clone()), out),
         }
     }
 

@@ -39,8 +39,16 @@ impl Engine {
         }
     }
 
+    /// Whether a restart that has been called for in this boot may still come.
     pub(super) fn is_restarting(&self) -> bool {
-        self.live.values().any(|live| matches!(live, Live::Restarting { .. }))
+        self.operations.values().any(|record| match &record.state {
+            OperationState::Running { restart: Some(call), .. } => {
+                call.boot_id == self.identity.boot_id
+            }
+            OperationState::Running { restart: None, .. }
+            | OperationState::Queued { .. }
+            | OperationState::Finished { .. } => false,
+        })
     }
 
     fn next_in(&self, lane: Lane, out: &Output<'_>) -> Option<OperationId> {

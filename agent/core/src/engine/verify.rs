@@ -79,7 +79,7 @@ impl Engine {
         let cloud_now = self.cloud_now(out.moment);
         let is_of_this_boot = record.expiry.boot_id == self.identity.boot_id;
         // The attempt that called for a restart is over; one that only asked goes on.
-        let next_attempt = attempt.saturating_add(follows_restart(record).into());
+        let next_attempt = attempt.saturating_add(self.follows_restart(record).into());
         if record.cancel_requested {
             let reason = "withdrawn; nothing had happened";
             self.fail(id, Failure::new(ErrorCode::Canceled, reason), out);
@@ -99,26 +99,27 @@ impl Engine {
     /// Installed, and waiting for a restart. If one has been, this is another attempt: no device
     /// restarts for ever.
     fn restart_after_all(&mut self, id: OperationId, attempt: u32, out: &mut Output<'_>) {
-        let is_next = self.operations.get(&id).is_some_and(follows_restart);
+        let is_next = self.operations.get(&id).is_some_and(|record| self.follows_restart(record));
         if !is_next || self.journal_attempt(id, attempt.saturating_add(1), None, out) {
             self.call_restart(id, None, out);
+        }
+    }
+
+    /// Whether the question is about a restart of the device that has been made.
+    fn follows_restart(&self, record: &OperationRecord) -> bool {
+        match &record.state {
+            OperationState::Running { restart: Some(call), .. } => {
+                call.parameters.scope == RebootScope::Device
+                    && call.boot_id != self.identity.boot_id
+            }
+            OperationState::Running { restart: None, .. }
+            | OperationState::Queued { .. }
+            | OperationState::Finished { .. } => false,
         }
     }
 
     pub(super) fn outcome_unknown(&mut self, id: OperationId, reason: &str, out: &mut Output<'_>) {
         let failure = Failure::new(ErrorCode::OutcomeUnknown, reason);
         self.fail(id, failure.with_side_effects(SideEffects::Unknown), out);
-    }
-}
-
-/// Whether the question is about a restart of the device that has been made.
-fn follows_restart(record: &OperationRecord) -> bool {
-    match &record.state {
-        OperationState::Running { restart: Some(call), .. } => {
-            call.parameters.scope == RebootScope::Device
-        }
-        OperationState::Running { restart: None, .. }
-        | OperationState::Queued { .. }
-        | OperationState::Finished { .. } => false,
     }
 }

@@ -106,8 +106,7 @@ impl Engine {
             .operations
             .values()
             .filter(|record| matches!(record.state, OperationState::Queued { .. }))
-            .filter(|record| record.expiry.boot_id == self.identity.boot_id)
-            .map(|record| record.expiry.monotonic);
+            .filter_map(|record| self.expires_at(record));
         let live = self.live.values().filter_map(Live::next_look);
         let overdue = self.overdue.iter().map(|call| call.look_at);
         expiries.chain(live).chain(overdue)

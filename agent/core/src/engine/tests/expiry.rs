@@ -154,3 +154,39 @@ fn a_device_that_slept_while_it_was_linked_expires_what_waited_and_connects_agai
     assert!(effects.has(&Effect::Cancel(id(1))));
     assert_eq!(effects.close_codes(), [1001]);
 }
+
+// Rule 7
+#[test]
+fn what_another_boot_cut_off_runs_again_only_while_its_time_to_live_lasts() {
+    for (away_ms, runs_again) in [(MINUTE_MS, true), (HOUR_MS, false)] {
+        let mut w = World::connected();
+        w.dispatch(1, OperationKind::Lock);
+        w.wall += away_ms;
+        w.wall_trusted = false;
+        assert!(w.power_cycle(BootReason::Power).starts().is_empty(), "nobody knows the time");
+        let connected = w.connect();
+        if runs_again {
+            assert_eq!(connected.starts(), [(id(1), 2)]);
+        } else {
+            assert!(connected.starts().is_empty());
+            assert_eq!(w.failed_with(1), (ErrorCode::Interrupted, SideEffects::Unknown));
+        }
+    }
+}
+
+// Rule 7
+#[test]
+fn what_an_earlier_boot_took_expires_to_the_millisecond_too() {
+    let mut w = World::connected();
+    let frame = w.operation(1, OperationKind::EndOfDay);
+    w.send(OperationFrame { deadline_s: 3600, ..frame.clone() });
+    w.send(OperationFrame { id: id(2), ..frame });
+    w.power_cycle(BootReason::Power);
+    w.connect();
+    let expiry = w.store.operations[&id(2)].expiry.cloud;
+    w.verified(1, Verification::NotStarted);
+    w.wait(expiry.ms_since(w.cloud_time()) - 1);
+    assert!(!w.has_verdict(id(2)));
+    w.wait(1);
+    assert_eq!(w.failed_with(2), (ErrorCode::Expired, SideEffects::None));
+}

@@ -6,7 +6,7 @@ use super::{
     samples::{MINUTE_MS, id, object, result},
     world::World,
 };
-use crate::engine::{OperationState, Verification};
+use crate::engine::{CallOutcome, OperationState, Verification};
 use crate::protocol::{CloudFrame, OperationFrame, UnfinishedState};
 
 fn cut_off(kind: OperationKind) -> (World, super::effects::Effects) {
@@ -178,4 +178,17 @@ fn no_started_leaves_before_welcome() {
     let effects = w.receive(&CloudFrame::Welcome(welcome));
     assert_eq!(effects.seqs(), [1]);
     assert!(matches!(w.store.operations[&id(1)].state, OperationState::Finished { .. }));
+}
+
+// Rule 11
+#[test]
+fn an_attempt_that_fails_does_not_hide_what_the_one_before_may_have_done() {
+    let (mut w, _) = cut_off(OperationKind::Lock);
+    w.finish(1, CallOutcome::Failed(Failure::new(ErrorCode::HalUnavailable, "gone")));
+    assert_eq!(w.failed_with(1), (ErrorCode::HalUnavailable, SideEffects::Unknown));
+    // The hardware said that nothing had happened.
+    let (mut w, _) = cut_off(OperationKind::EndOfDay);
+    w.verified(1, Verification::NotStarted);
+    w.finish(1, CallOutcome::Failed(Failure::new(ErrorCode::HalUnavailable, "gone")));
+    assert_eq!(w.failed_with(1), (ErrorCode::HalUnavailable, SideEffects::None));
 }

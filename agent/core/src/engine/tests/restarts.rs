@@ -111,6 +111,24 @@ fn a_device_that_did_not_restart_is_restarted_again() {
 
 // Rule 12
 #[test]
+fn a_restart_that_was_called_for_holds_everything_back_also_after_a_crash() {
+    for kind in [OperationKind::Reboot, OperationKind::Update] {
+        let (mut w, _) = called(kind, "device");
+        w.restart();
+        w.connect();
+        assert!(w.dispatch(2, OperationKind::Lock).starts().is_empty(), "{kind}");
+        assert!(w.configuration(9).configured().is_empty(), "{kind}");
+        let failure = Failure::new(ErrorCode::BusyPayment, "a payment");
+        let after = match kind {
+            OperationKind::Update => w.verified(1, Verification::Failed(failure)),
+            _ => w.finish(1, CallOutcome::Failed(failure)),
+        };
+        assert_eq!(after.starts(), [(id(2), 1)], "{kind}: it will not come any more");
+    }
+}
+
+// Rule 12
+#[test]
 fn a_boot_before_the_call_is_the_fresh_boot_that_was_asked_for_but_nobody_requested_it() {
     let mut w = World::connected();
     w.dispatch(1, OperationKind::Reboot);
