@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Timestamp;
+use crate::{Timestamp, text::bounded};
 
 /// State of the hardware and the payment application at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -28,6 +28,25 @@ pub struct TerminalHealth {
     pub locked: bool,
     /// Whether the tamper detection has fired.
     pub tampered: bool,
+}
+
+impl TerminalHealth {
+    /// Cuts what a backend answered to the documented limits, so that a status always fits into
+    /// one frame.
+    #[must_use]
+    pub fn bounded(mut self) -> Self {
+        self.battery_level = self.battery_level.map(|percent| percent.min(100));
+        if let Some(network) = &mut self.network {
+            network.rssi_dbm = network.rssi_dbm.map(|rssi| rssi.clamp(-150, 0));
+        }
+        if let Some(queue) = &mut self.offline_queue {
+            queue.currency = bounded(&queue.currency, 3);
+        }
+        if let Some(batch) = &mut self.batch {
+            batch.id = bounded(&batch.id, 64);
+        }
+        self
+    }
 }
 
 /// Where the power comes from.

@@ -14,9 +14,10 @@ use super::place::{self, Place};
 
 /// Damaged stores that are kept for inspection: the newest. Each may be a few megabytes.
 pub const DAMAGED_STORES_MAX: usize = 2;
-/// Attempts to open that did not return before the store is taken for damaged. One or two may be
-/// power cuts.
-pub(super) const DEATHS_MAX: u64 = 3;
+/// Attempts to open that did not return before the store is taken for damaged. Kills and power cuts
+/// count as well, and a battery that gives out at every boot brings several in a row; a store that
+/// ends every process is given up after five minutes, at ten seconds between starts.
+pub(super) const DEATHS_MAX: u64 = 30;
 
 /// A damaged store was found and moved aside.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -105,7 +105,7 @@ impl Ledger {
                 monotonic: Monotonic(4_600_000),
                 cloud: now().plus_ms(3_600_000),
             },
-            verify_first: false,
+            may_have_run: false,
             cancel_requested: false,
             state,
         }

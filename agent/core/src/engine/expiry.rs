@@ -11,20 +11,27 @@ impl Engine {
     /// Operations that have waited longer than they may.
     pub(super) fn expire_queued(&mut self, out: &mut Output<'_>) {
         let cloud_now = self.cloud_now(out.moment);
-        let expired: Vec<(OperationId, SideEffects)> = self
+        let expired: Vec<(OperationId, bool)> = self
             .operations
             .values()
-            .filter(|record| matches!(record.state, OperationState::Queued { .. }))
-            .filter(|record| self.is_expired(record, cloud_now, out))
-            .map(|record| (record.id, left_by_earlier_attempts(record)))
+            .filter_map(|record| match record.state {
+                OperationState::Queued { attempts } => Some((record, attempts > 0)),
+                OperationState::Running { .. } | OperationState::Finished { .. } => None,
+            })
+            .filter(|(record, _)| self.is_expired(record, cloud_now, out))
+            .map(|(record, was_cut_off)| {
+                // Where nothing is left, as far as anybody can tell it has not started.
+                let left = left_by_earlier_attempts(record) != SideEffects::None;
+                (record.id, was_cut_off && left)
+            })
             .collect();
-        for (id, left) in expired {
-            let failure = if left == SideEffects::None {
-                let reason = "its time to live ran out before it started";
-                Failure::new(ErrorCode::Expired, reason)
-            } else {
+        for (id, was_cut_off) in expired {
+            let failure = if was_cut_off {
                 let reason = "cut off, and its time to live ran out before it could run again";
                 Failure::new(ErrorCode::Interrupted, reason)
+            } else {
+                let reason = "its time to live ran out before it started";
+                Failure::new(ErrorCode::Expired, reason)
             };
             self.fail(id, failure, out);
         }

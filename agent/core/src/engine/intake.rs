@@ -124,9 +124,6 @@ impl Engine {
         self.arrivals += 1;
         let cloud_now = self.cloud_now(out.moment).unwrap_or(frame.created_at);
         let ttl_ms = u64::from(frame.ttl_s) * 1000;
-        let elsewhere = frame.first_epoch.is_some_and(|epoch| epoch != self.meta.store_epoch);
-        let recovery =
-            OperationKind::from_name(&frame.operation).map(kind::recovery_without_memory);
         let mut policy = frame.policy;
         policy.wait_max_s = policy.wait_max_s.min(WAIT_S_MAX);
         OperationRecord {
@@ -144,10 +141,14 @@ impl Engine {
                 monotonic: out.moment.monotonic.plus_ms(ttl_ms),
                 cloud: cloud_now.plus_ms(ttl_ms),
             },
-            verify_first: elsewhere && recovery == Some(Recovery::Verify),
+            may_have_run: self.is_from_lost_epoch(frame),
             cancel_requested: false,
             state: OperationState::Queued { attempts: 0 },
         }
+    }
+
+    fn is_from_lost_epoch(&self, frame: &OperationFrame) -> bool {
+        frame.first_epoch.is_some_and(|epoch| epoch != self.meta.store_epoch)
     }
 
     /// Whether it may wait or run; otherwise its verdict.
@@ -173,8 +174,7 @@ impl Engine {
         if frame.ttl_s == 0 {
             return Err(Failure::new(ErrorCode::Expired, "its time to live had run out"));
         }
-        let elsewhere = frame.first_epoch.is_some_and(|epoch| epoch != self.meta.store_epoch);
-        if elsewhere && kind::recovery_without_memory(kind) == Recovery::Fail {
+        if record.may_have_run && kind::recovery_without_memory(kind) == Recovery::Fail {
             let reason = "sent before the terminal lost its memory: it may have run";
             let failure = Failure::new(ErrorCode::OutcomeUnknown, reason);
             return Err(failure.with_side_effects(SideEffects::Unknown));

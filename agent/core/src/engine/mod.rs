@@ -43,7 +43,7 @@ pub use record::{
     Snapshot, StoredReport, Write,
 };
 pub use session::LinkView;
-pub use view::{EngineView, FinishedView, OperationView};
+pub use view::{EngineView, FinishedView, Memory, OperationView};
 
 use crate::protocol::{Seq, StoreEpoch};
 use configuration::ConfigurationState;

@@ -74,6 +74,11 @@ impl Outbox {
         self.waiting.get(&seq).map(|waiting| waiting.report_id)
     }
 
+    /// Reports that wait, by place.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = (Seq, ReportId)> {
+        self.waiting.iter().map(|(seq, waiting)| (*seq, waiting.report_id))
+    }
+
     /// Takes the next place.
     pub(super) fn push(&mut self, report_id: ReportId, is_verdict: bool) -> Seq {
         let seq = self.last.next();

@@ -72,7 +72,12 @@ impl Engine {
                     serde_json::to_value(bounded_failure(failure.clone())).unwrap_or_default(),
                 ));
             }
-            CallOutcome::Deferred { .. } | CallOutcome::ReadyToRestart { .. } => return,
+            CallOutcome::Deferred { .. } => return,
+            CallOutcome::ReadyToRestart { .. } => {
+                // What was held for the restart is given back.
+                out.push(Effect::Abandon(id));
+                return;
+            }
         }
         self.report_event(EventName::LateOutcome, data, out);
     }

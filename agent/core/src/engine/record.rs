@@ -92,9 +92,8 @@ pub struct OperationRecord {
     pub arrival: u64,
     /// Must have started before this.
     pub expiry: Expiry,
-    /// First dispatched to a store epoch that this terminal has lost: the hardware is asked
-    /// what became of it before it runs.
-    pub verify_first: bool,
+    /// First dispatched to a store epoch that this terminal has lost.
+    pub may_have_run: bool,
     /// Whether the cloud has withdrawn it.
     pub cancel_requested: bool,
     /// How far it is.

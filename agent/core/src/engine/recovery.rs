@@ -130,8 +130,9 @@ impl Engine {
         if self.complete_if_booted(id, cut_off.boot_id, out) {
             return;
         }
-        if cut_off.boot_id != self.identity.boot_id {
-            // The power may have been away for long: its time to live is looked at again.
+        if cut_off.boot_id != self.identity.boot_id || self.is_restarting() {
+            // The power may have been away for long: its time to live is looked at again. Beside
+            // a restart that another operation has called for, nothing starts.
             return self.put_back(id, cut_off.number, out);
         }
         let may_start = self.operations.get(&id).map(|record| self.check_start(record));

@@ -185,19 +185,33 @@ impl Engine {
     }
 }
 
-/// What attempts of an operation may have done that were cut off and not asked about: a later
-/// one that fails does not take it back.
+/// What an operation may have done before the part of it that fails: in attempts that were cut off
+/// or forgotten and not asked about, or before its restart was called for. A failure does not take
+/// it back.
 pub(super) fn left_by_earlier_attempts(record: &OperationRecord) -> SideEffects {
-    let attempts = match record.state {
-        OperationState::Queued { attempts } => attempts,
-        OperationState::Running { attempt, .. } => attempt.saturating_sub(1),
-        OperationState::Finished { .. } => 0,
-    };
-    match OperationKind::from_name(&record.operation) {
-        Some(kind) if attempts > 0 && kind::recovery(kind) == Recovery::Rerun => {
-            kind::side_effects_if_cut_off(kind)
+    let (attempts, has_begun, restart_called) = match &record.state {
+        OperationState::Queued { attempts } => (*attempts, *attempts > 0, false),
+        OperationState::Running { attempt, restart, .. } => {
+            (attempt.saturating_sub(1), true, restart.is_some())
         }
-        _ => SideEffects::None,
+        OperationState::Finished { .. } => (0, true, false),
+    };
+    let Some(kind) = OperationKind::from_name(&record.operation) else { return SideEffects::None };
+    let is_update = kind == OperationKind::Update;
+    let closes_first = record.parameters.get("close_batch_first") == Some(&Value::Bool(true));
+    let was_not_asked_about = match kind::recovery(kind) {
+        Recovery::Rerun => attempts > 0 || record.may_have_run,
+        // Asking is what an attempt begins with.
+        Recovery::Verify => record.may_have_run && !has_begun || attempts > 0 && closes_first,
+        Recovery::Fail => record.may_have_run,
+    };
+    if was_not_asked_about {
+        kind::side_effects_if_cut_off(kind)
+    } else if is_update && restart_called {
+        // It is installed: the next power cycle starts it all the same.
+        SideEffects::Partial
+    } else {
+        SideEffects::None
     }
 }
 

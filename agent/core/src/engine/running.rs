@@ -8,7 +8,7 @@ use terminal_hal::{
 use super::{
     CallOutcome, Effect, Engine, Monotonic, OperationRecord, OperationState, RestartCall,
     StartOrder, Write,
-    kind::{self, Lane},
+    kind::{self, Lane, Recovery},
     limits::{ATTEMPTS_MAX, PROGRESS_INTERVAL_MS},
     output::Output,
     record_lane,
@@ -73,9 +73,12 @@ impl Engine {
     fn start(&mut self, id: OperationId, out: &mut Output<'_>) {
         let Some(record) = self.operations.get(&id) else { return };
         let OperationState::Queued { attempts } = record.state else { return };
+        let is_asked_about = record.may_have_run
+            && OperationKind::from_name(&record.operation).map(kind::recovery_without_memory)
+                == Some(Recovery::Verify);
         if let Err(failure) = self.check_start(record) {
             self.fail(id, failure, out);
-        } else if record.verify_first {
+        } else if is_asked_about {
             self.verify_attempt(id, attempts + 1, None, out);
         } else {
             self.execute_attempt(id, attempts + 1, out);

@@ -50,10 +50,11 @@ impl Engine {
     }
 
     pub(super) fn on_health(&mut self, health: &TerminalHealth, out: &mut Output<'_>) {
+        let health = health.clone().bounded();
         let before = self.health.last.as_ref().map(|(_, health)| comparable(health));
-        let changed = before.as_ref() != Some(&comparable(health));
+        let changed = before.as_ref() != Some(&comparable(&health));
         self.health.ordered = false;
-        self.health.last = Some((out.moment.wall, health.clone()));
+        self.health.last = Some((out.moment.wall, health));
         if self.health.due || changed {
             self.send_status(out);
         }

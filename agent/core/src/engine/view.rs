@@ -1,9 +1,14 @@
 //! The engine's state for people: what `terminal-agent status` shows.
 
-use terminal_hal::{BootId, OperationId};
+use std::collections::BTreeMap;
 
-use super::{Engine, LinkView, Moment, Monotonic, OperationState, running::Live};
-use crate::protocol::{Seq, StatusFrame, StoreEpoch};
+use terminal_hal::{BootId, OperationId, Timestamp};
+
+use super::{
+    ConfigurationRecord, Engine, LinkView, Meta, Moment, Monotonic, OperationRecord,
+    OperationState, Write, running::Live,
+};
+use crate::protocol::{ReportId, Seq, StatusFrame, StoreEpoch};
 
 /// The engine's state at one moment.
 #[derive(Clone, Debug)]
@@ -50,7 +55,52 @@ pub struct FinishedView {
     pub acked: bool,
 }
 
+/// What the engine remembers beside what is going on: everything that a crash must not change.
+#[derive(Debug)]
+pub struct Memory<'a> {
+    /// The single facts.
+    pub meta: &'a Meta,
+    /// Without a verdict.
+    pub operations: &'a BTreeMap<OperationId, OperationRecord>,
+    /// Remembered verdicts: place of the report and end of the memory.
+    pub finished: BTreeMap<OperationId, (Seq, Timestamp)>,
+    /// Reports without an ack, by place; empty places are absent.
+    pub waiting: BTreeMap<Seq, ReportId>,
+    /// Place up to which reports are acked.
+    pub acked: Seq,
+    /// Place up to which reports have been sent on this link.
+    pub sent: Seq,
+    /// Place of the newest report.
+    pub last: Seq,
+    /// Wanted and in force.
+    pub configuration: &'a ConfigurationRecord,
+    /// Removals that wait for the next commit.
+    pub removals: &'a [Write],
+    /// Whether the newest ack waits for the next commit.
+    pub ack_is_lazy: bool,
+    /// Calls that have outlived their deadline.
+    pub overdue: usize,
+}
+
 impl Engine {
+    /// What it remembers, to be compared with what the store holds.
+    pub fn memory(&self) -> Memory<'_> {
+        let finished = self.finished.iter().map(|(id, f)| (*id, (f.seq, f.not_after)));
+        Memory {
+            meta: &self.meta,
+            operations: &self.operations,
+            finished: finished.collect(),
+            waiting: self.outbox.waiting().collect(),
+            acked: self.outbox.acked(),
+            sent: self.outbox.sent(),
+            last: self.outbox.last(),
+            configuration: &self.configuration.record,
+            removals: &self.lazy.removals,
+            ack_is_lazy: self.lazy.meta,
+            overdue: self.overdue.len(),
+        }
+    }
+
     /// The state for people.
     pub fn view(&self, moment: &Moment) -> EngineView {
         let mut records: Vec<_> = self.operations.values().collect();

@@ -222,10 +222,15 @@ async fn install(
     policy: HoldPolicy,
     parameters: &UpdateParameters,
 ) -> Result<InstallOutcome, Failure> {
-    if parameters.close_batch_first {
-        close_first(payments(hardware)?, call, policy).await?;
+    if !parameters.close_batch_first {
+        return firmware.install(call, parameters).await;
     }
-    firmware.install(call, parameters).await
+    close_first(payments(hardware)?, call, policy).await?;
+    firmware.install(call, parameters).await.map_err(|failure| match failure.side_effects {
+        // The batch has been closed.
+        SideEffects::None => failure.with_side_effects(SideEffects::Partial),
+        SideEffects::Partial | SideEffects::Unknown => failure,
+    })
 }
 
 /// Closes the batch under an id of its own, which an interrupted update finds again.

@@ -77,10 +77,12 @@ fn update_answer(state: Option<UpdateState>) -> Verification {
 /// An application has restarted when its instance is another one.
 async fn application_restart(hal: &Hal, order: &StartOrder) -> Verification {
     let Some(restart) = &order.restart else { return Verification::Unknown };
+    // Without a name of the instance before, no answer would prove anything.
+    let Some(before) = &restart.instance else { return Verification::Unknown };
     let Some(payments) = &hal.payments else { return Verification::Unavailable };
     match in_time(payments.instance()).await {
         None => Verification::Unavailable,
-        Some(instance) if Some(&instance) == restart.instance.as_ref() => Verification::NotStarted,
+        Some(instance) if instance == *before => Verification::NotStarted,
         Some(_) => Verification::Completed(Box::new(OperationResult::Reboot(RebootResult {
             scope: RebootScope::Application,
             boot_id_before: restart.boot_id,

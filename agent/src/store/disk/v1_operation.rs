@@ -39,7 +39,7 @@ struct Order {
     #[serde(rename = "d")]
     deadline_s: u32,
     #[serde(rename = "v", default, skip_serializing_if = "is_false")]
-    verify_first: bool,
+    may_have_run: bool,
     #[serde(rename = "b")]
     if_busy: IfBusy,
     #[serde(rename = "y")]
@@ -110,7 +110,7 @@ impl From<&OperationRecord> for Order {
             parameters: record.parameters.clone(),
             created_by: record.created_by.clone(),
             deadline_s: record.deadline_s,
-            verify_first: record.verify_first,
+            may_have_run: record.may_have_run,
             if_busy: record.policy.if_busy,
             if_payment_active: record.policy.if_payment_active,
             wait_max_s: record.policy.wait_max_s,
@@ -143,7 +143,7 @@ impl Operation {
                 monotonic: Monotonic(order.expiry_monotonic),
                 cloud: order.expiry_cloud.into(),
             },
-            verify_first: order.verify_first,
+            may_have_run: order.may_have_run,
             cancel_requested: self.cancel_requested,
             state: self.state.into(),
         }
@@ -158,7 +158,7 @@ impl Order {
             parameters: Map::new(),
             created_by: String::new(),
             deadline_s: 0,
-            verify_first: false,
+            may_have_run: false,
             if_busy: policy.if_busy,
             if_payment_active: policy.if_payment_active,
             wait_max_s: policy.wait_max_s,

@@ -10,6 +10,7 @@ use std::process::{Child, Command, Stdio};
 use terminal_core::engine::Write;
 use terminal_core::protocol::Seq;
 
+use super::super::damage::DEATHS_MAX;
 use super::sample::{self, Dice};
 use super::{Home, NO_LIMITS};
 use crate::store::Store;
@@ -62,20 +63,20 @@ fn child_that_appends() {
 fn a_store_that_kills_whoever_opens_it_is_moved_aside() {
     let home = Home::new();
     home.open().store.append(&sample::one_of_each()).unwrap();
-    for _ in 0..3 {
+    for _ in 0..DEATHS_MAX {
         let status = spawn("child_that_dies_opening", &home.store()).wait().unwrap();
         assert_eq!(status.signal(), Some(6));
     }
     let damage = home.open().damage.unwrap();
-    assert_eq!(damage.reason, "the last 3 attempts to open it did not return");
+    assert_eq!(damage.reason, format!("the last {DEATHS_MAX} attempts to open it did not return"));
 }
 
 #[test]
-fn two_power_cuts_while_opening_are_no_damage() {
+fn power_cuts_while_opening_are_no_damage() {
     let home = Home::new();
     home.open().store.append(&sample::one_of_each()).unwrap();
-    for _ in 0..3 {
-        for _ in 0..2 {
+    for _ in 0..2 {
+        for _ in 1..DEATHS_MAX {
             spawn("child_that_dies_opening", &home.store()).wait().unwrap();
         }
         assert!(home.snapshot().meta.is_some());

@@ -71,7 +71,7 @@ pub(super) fn operation(n: u64, state: OperationState) -> OperationRecord {
         },
         arrival: n,
         expiry: Expiry { boot_id: boot(1), monotonic: Monotonic(5_000), cloud: time(3_600_000) },
-        verify_first: n % 2 == 0,
+        may_have_run: n % 2 == 0,
         cancel_requested: n % 5 == 0,
         state,
     }

@@ -1,14 +1,14 @@
 //! Rules 3 and 4: a new epoch renumbers everything and deletes nothing; an operation of a lost
 //! epoch is never simply run.
 
-use terminal_hal::{ErrorCode, OperationKind, SideEffects};
+use terminal_hal::{ErrorCode, Failure, OperationKind, SideEffects};
 use uuid::Uuid;
 
 use super::{
     samples::{HOUR_MS, id, result},
     world::World,
 };
-use crate::engine::{Event, Verification};
+use crate::engine::{CallOutcome, Event, Verification};
 use crate::protocol::{
     CloudFrame, EventName, OperationFrame, ReportBody, ReportId, Seq, StoreEpoch, Welcome,
 };
@@ -259,4 +259,28 @@ fn what_was_asked_about_runs_in_the_same_attempt_only_if_nothing_had_happened() 
     w.verified(1, Verification::Unknown);
     assert_eq!(w.failed_with(1), (ErrorCode::OutcomeUnknown, SideEffects::Unknown));
     w.wait(HOUR_MS);
+}
+
+// Rule 4
+#[test]
+fn a_failure_does_not_deny_what_the_lost_memory_may_have_held() {
+    for (kind, left) in [
+        (OperationKind::Lock, SideEffects::Unknown),
+        (OperationKind::SendLogs, SideEffects::Partial),
+        (OperationKind::CheckUpdate, SideEffects::None),
+        (OperationKind::EndOfDay, SideEffects::Unknown),
+        (OperationKind::OpenMenu, SideEffects::Unknown),
+    ] {
+        let mut w = World::connected();
+        let first_epoch = Some(StoreEpoch(Uuid::from_u128(5)));
+        let frame = OperationFrame { first_epoch, ttl_s: 0, ..w.operation(1, kind) };
+        w.send(frame);
+        assert_eq!(w.failed_with(1), (ErrorCode::Expired, left), "{kind}");
+    }
+    let mut w = World::connected();
+    let first_epoch = Some(StoreEpoch(Uuid::from_u128(5)));
+    let frame = OperationFrame { first_epoch, ..w.operation(1, OperationKind::Lock) };
+    w.send(frame);
+    w.finish(1, CallOutcome::Failed(Failure::new(ErrorCode::HalUnavailable, "gone")));
+    assert_eq!(w.failed_with(1), (ErrorCode::HalUnavailable, SideEffects::Unknown));
 }

@@ -7,7 +7,7 @@ use terminal_hal::{
 };
 
 use super::{
-    samples::{MINUTE_MS, boot, id, object, result},
+    samples::{HOUR_MS, MINUTE_MS, boot, id, object, result},
     world::World,
 };
 use crate::engine::{CallOutcome, Effect, Event, OperationState, Verification};
@@ -263,4 +263,36 @@ fn an_installed_update_that_was_cut_off_before_its_restart_is_restarted() {
     assert_eq!((effects.restarts(), effects.appends()), (vec![(id(1), 2)], 1));
     assert!(w.connect().starts().is_empty());
     assert!(w.dispatch(2, OperationKind::Lock).starts().is_empty());
+}
+
+// Rule 12
+#[test]
+fn what_a_crash_cut_off_does_not_run_again_beside_a_restart_that_was_called_for() {
+    let mut w = World::connected();
+    w.dispatch(2, OperationKind::Unlock);
+    w.dispatch(1, OperationKind::Reboot);
+    w.finish(1, ready());
+    let started = w.restart();
+    assert_eq!(started.starts(), [(id(1), 2)], "only the restart itself is called for again");
+    let failure = Failure::new(ErrorCode::BusyPayment, "a payment");
+    assert_eq!(w.finish(1, CallOutcome::Failed(failure)).starts(), [(id(2), 2)]);
+}
+
+// Rule 12
+#[test]
+fn what_was_held_for_a_restart_is_given_back_when_the_deadline_was_first() {
+    let mut w = World::connected();
+    w.dispatch(1, OperationKind::Reboot);
+    w.wait(HOUR_MS);
+    let late = Event::Finished { id: id(1), attempt: 1, outcome: ready() };
+    assert!(!w.step(&late).has(&Effect::Abandon(id(1))), "it had been abandoned");
+
+    let mut w = World::connected();
+    let frame = w.operation(1, OperationKind::Reboot);
+    let deadline_ms = u64::from(frame.deadline_s) * 1000;
+    w.send(frame);
+    w.wait(deadline_ms);
+    assert_eq!(w.failure(1).code, ErrorCode::DeadlineExceeded);
+    let late = Event::Finished { id: id(1), attempt: 1, outcome: ready() };
+    assert!(w.step(&late).has(&Effect::Abandon(id(1))));
 }
