@@ -14,6 +14,7 @@ use tokio::{
 };
 
 use super::{
+    batch,
     clock::{self, LastGoodTime},
     control::{self, ControlCall, Facts},
     executor::{Executor, Hardware},
@@ -252,8 +253,20 @@ impl Shell {
         }
     }
 
+    /// In as few commits as the order of the effects allows.
+    fn carry_out(&mut self, mut effects: Vec<Effect>) -> Result<Next, RunError> {
+        while !effects.is_empty() {
+            let later = effects.split_off(batch::first(&effects));
+            if self.carry_out_together(effects)? == Next::Stop {
+                return Ok(Next::Stop);
+            }
+            effects = later;
+        }
+        Ok(Next::GoOn)
+    }
+
     /// Commits everything first, in one; then does the rest in order.
-    fn carry_out(&mut self, effects: Vec<Effect>) -> Result<Next, RunError> {
+    fn carry_out_together(&mut self, effects: Vec<Effect>) -> Result<Next, RunError> {
         let mut writes: Vec<Write> = Vec::new();
         let mut rest = Vec::with_capacity(effects.len());
         for effect in effects {

@@ -99,7 +99,9 @@ impl ConfigurationState {
     }
 
     fn put_off(&mut self, was_stale: bool, now: Monotonic) {
-        self.stale |= was_stale;
+        // It may come into force all the same: what is on record has to be applied again, unless
+        // a newer one is.
+        self.stale |= was_stale || self.record.applied.is_some();
         self.call = Call::Settled;
         self.look(now.plus_ms(CONFIGURE_RETRY_MS));
     }

@@ -293,10 +293,13 @@ impl Engine {
     /// The cloud's time as well as it is known: from `welcome`, else from a wall clock that
     /// somebody vouches for.
     fn cloud_now(&self, moment: &Moment) -> Option<Timestamp> {
-        match self.cloud_clock {
-            Some(clock) => Some(clock.time.plus_ms(moment.monotonic.ms_since(clock.at))),
-            None => moment.wall_trusted.then_some(moment.wall),
-        }
+        self.cloud_time(moment).or_else(|| moment.wall_trusted.then_some(moment.wall))
+    }
+
+    /// The cloud's time, once it has told it.
+    fn cloud_time(&self, moment: &Moment) -> Option<Timestamp> {
+        let clock = self.cloud_clock?;
+        Some(clock.time.plus_ms(moment.monotonic.ms_since(clock.at)))
     }
 
     fn lane_is_free(&self, lane: Lane) -> bool {

@@ -129,9 +129,10 @@ impl Engine {
         self.session.reports_in_flight(self.outbox.in_flight(), true, out.moment);
     }
 
-    /// Forgets verdicts that are acked and past their `not_after`.
+    /// Forgets verdicts that are acked and past their `not_after`, by the cloud's time only: on a
+    /// clock that is wrong what is forgotten could run again.
     pub(super) fn prune(&mut self, out: &Output<'_>) {
-        let Some(now) = self.cloud_now(out.moment) else { return };
+        let Some(now) = self.cloud_time(out.moment) else { return };
         if self.prune_at.is_none_or(|at| at >= now) {
             return;
         }

@@ -253,3 +253,17 @@ fn a_rejected_revision_that_comes_again_on_the_next_link_is_not_tried_again() {
     let newer = w.configuration(6);
     assert!(newer.all.iter().any(|effect| matches!(effect, Effect::Configure(_))));
 }
+
+// Rule 18
+#[test]
+fn what_was_given_up_and_may_be_in_force_all_the_same_is_replaced_by_what_is_on_record() {
+    let mut w = configured(1);
+    w.configuration(2);
+    w.lose_link();
+    w.wait(MINUTE_MS);
+    w.connect();
+    let effects = w.configuration(3);
+    assert_eq!(effects.configured(), [3]);
+    let effects = answer(&mut w, 3, rejected());
+    assert_eq!((effects.configured(), stored(&w)), (vec![1], (None, Some(1))));
+}

@@ -208,3 +208,22 @@ fn a_verdict_beyond_the_window_is_not_sent_out_of_order_for_a_redelivery() {
     let rest = w.ack(2);
     assert_eq!(rest.reports.last().map(|report| report.seq.0), Some(many.into()));
 }
+
+// Rule 2
+#[test]
+fn a_wall_clock_that_is_wrong_makes_nothing_forgotten() {
+    let mut w = World::connected();
+    w.dispatch(1, OperationKind::EndOfDay);
+    w.complete(1);
+    w.ack(1);
+    // The ack rides on the next commit.
+    w.dispatch(2, OperationKind::Lock);
+    w.wall += 400 * DAY_MS;
+    w.cloud_ahead_ms = 0;
+    w.restart();
+    w.step(&Event::Woken);
+    assert!(w.engine.finished.contains_key(&id(1)), "the cloud has not said what time it is");
+    w.wall -= 400 * DAY_MS;
+    w.connect();
+    assert!(w.engine.finished.contains_key(&id(1)));
+}
