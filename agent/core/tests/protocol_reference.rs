@@ -394,7 +394,7 @@ fn known_waits() -> [(&'static str, u64); 7] {
     let resets = |up_ms: &u64| {
         let mut backoff = Backoff::new(settings);
         let lost = LinkEnd::Lost { reason: String::new() };
-        backoff.after(&lost, &moment(0));
+        backoff.after(&lost, &moment(u128::MAX));
         backoff.link_was_up(*up_ms);
         backoff.after(&lost, &moment(u128::MAX)).ms == settings.base_ms
     };

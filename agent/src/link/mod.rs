@@ -10,6 +10,7 @@ mod connector;
 mod credentials;
 mod error;
 mod handle;
+mod listening;
 pub mod network;
 mod proxy;
 mod retry_after;
@@ -28,6 +29,6 @@ pub use error::ConnectError;
 pub use handle::{BulkPermit, BulkSender, LinkGone, LinkHandle};
 pub use session::{LinkEvent, spawn};
 
-pub(crate) use config::bare_host;
+pub(crate) use config::{bare_host, port_of};
 pub(crate) use tcp::{AddressRule, Dialer};
 pub(crate) use tls::TlsConnector;

@@ -152,6 +152,10 @@ impl Session {
                 None
             }
             Turn::Flushed(Err(error)) | Turn::Read(Some(Err(error))) => Some(broken(&error)),
+            Turn::Heard => {
+                self.arrived = Some(LinkEvent::Heard);
+                None
+            }
             Turn::Read(None) => Some(Farewell::lost("the connection has ended")),
             Turn::Read(Some(Ok(message))) => self.receive(message),
         }

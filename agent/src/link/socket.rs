@@ -10,34 +10,41 @@ use std::{
 use futures_util::{Sink, Stream};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    time::timeout,
+    time::{Instant, timeout},
 };
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{self, Message, protocol::CloseFrame},
 };
 
-use super::tls::ByteStream;
+use super::listening::Listening;
 
 /// Longest reason that fits into a close frame.
 const CLOSE_REASON_BYTES_MAX: usize = 123;
 
+/// Least time between two words about bytes that do not end a message.
+const HEARD_INTERVAL: Duration = Duration::from_secs(1);
+
 /// An open WebSocket.
 pub(super) struct Socket {
-    stream: WebSocketStream<Box<dyn ByteStream>>,
+    stream: WebSocketStream<Listening>,
+    /// When bytes of an unfinished message were told of last.
+    told_at: Instant,
 }
 
 /// What the socket has done.
 pub(super) enum Turn {
     /// Everything that was begun has left, pongs included.
     Flushed(Result<(), tungstenite::Error>),
+    /// Bytes came that do not end a message; told of once a second.
+    Heard,
     /// A message came; `None` is the end.
     Read(Option<Result<Message, tungstenite::Error>>),
 }
 
 impl Socket {
-    pub(super) const fn new(stream: WebSocketStream<Box<dyn ByteStream>>) -> Self {
-        Self { stream }
+    pub(super) fn new(stream: WebSocketStream<Listening>) -> Self {
+        Self { stream, told_at: Instant::now() }
     }
 
     /// Goes on writing what was begun, where `write`, and reads, where `read`. Nothing is lost
@@ -49,10 +56,12 @@ impl Socket {
                     return Poll::Ready(Turn::Flushed(result));
                 }
             }
-            if read {
-                Pin::new(&mut self.stream).poll_next(context).map(Turn::Read)
-            } else {
-                Poll::Pending
+            if !read {
+                return Poll::Pending;
+            }
+            match Pin::new(&mut self.stream).poll_next(context) {
+                Poll::Ready(message) => Poll::Ready(Turn::Read(message)),
+                Poll::Pending => self.poll_heard(),
             }
         })
         .await
@@ -99,6 +108,15 @@ impl Socket {
             Ok(Err(error)) => tracing::debug!(%error, "link ended before it was closed"),
             Err(_) => tracing::debug!("peer does not answer the close"),
         }
+    }
+
+    fn poll_heard(&mut self) -> Poll<Turn> {
+        let heard = self.stream.get_mut().take_heard();
+        if heard && self.told_at.elapsed() >= HEARD_INTERVAL {
+            self.told_at = Instant::now();
+            return Poll::Ready(Turn::Heard);
+        }
+        Poll::Pending
     }
 
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), tungstenite::Error>> {

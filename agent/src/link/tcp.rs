@@ -28,6 +28,8 @@ const KEEPALIVE_INTERVAL_S: u32 = 5;
 const KEEPALIVE_COUNT: u32 = 3;
 /// Written bytes that stay unacknowledged for so long end the connection.
 const USER_TIMEOUT_MS: u32 = 30_000;
+/// What the kernel may hold of what was sent: nothing overtakes it, so it must be little.
+const SEND_BUFFER_BYTES: usize = 32 << 10;
 
 /// Which of its addresses a name may be reached at.
 #[derive(Clone, Copy, Debug)]
@@ -152,6 +154,7 @@ fn watch_over(stream: &TcpStream) -> io::Result<()> {
     setsockopt(stream, sockopt::TcpKeepInterval, &KEEPALIVE_INTERVAL_S)?;
     setsockopt(stream, sockopt::TcpKeepCount, &KEEPALIVE_COUNT)?;
     setsockopt(stream, sockopt::TcpUserTimeout, &USER_TIMEOUT_MS)?;
+    setsockopt(stream, sockopt::SndBuf, &SEND_BUFFER_BYTES)?;
     Ok(())
 }
 

@@ -17,6 +17,7 @@ use tokio_tungstenite::{
 
 use super::{
     error::ConnectError,
+    listening::Listening,
     retry_after,
     socket::Socket,
     tls::{self, ByteStream},
@@ -51,7 +52,7 @@ impl Upgrade<'_> {
             .max_message_size(Some(MESSAGE_BYTES_MAX))
             .max_frame_size(Some(MESSAGE_BYTES_MAX));
         let request = self.request()?;
-        match client_async_with_config(request, stream, Some(config)).await {
+        match client_async_with_config(request, Listening::new(stream), Some(config)).await {
             Ok((stream, _)) => Ok(Socket::new(stream)),
             Err(error) => Err(self.refusal(error)),
         }

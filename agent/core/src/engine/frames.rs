@@ -28,15 +28,16 @@ impl Engine {
             // Was on the way when the link ended.
             return;
         }
-        self.session.heard(out.moment);
+        if !self.session.heard(out.moment) {
+            return;
+        }
         match decode_cloud_frame(bytes) {
             Ok(frame) if self.session.is_up() => self.on_welcomed_frame(frame, out),
             Ok(CloudFrame::Welcome(welcome)) if self.session.is_awaiting_welcome() => {
                 self.on_welcome(&welcome, out);
             }
-            Ok(CloudFrame::Reconnect(reconnect)) => {
-                let (after, spread) = (reconnect.after_s, reconnect.spread_s);
-                self.session.drain(after, spread, &mut out.effects, out.moment);
+            Ok(CloudFrame::Reconnect(asked)) => {
+                self.session.drain(asked, &mut out.effects, out.moment);
             }
             Ok(CloudFrame::Error(error)) => {
                 tracing::warn!(code = error.code, message = error.message, "error from the cloud");
@@ -56,9 +57,8 @@ impl Engine {
             CloudFrame::Cancel(cancel) => self.on_cancel(cancel.id, out),
             CloudFrame::Configuration(frame) => self.on_configuration(frame, out),
             CloudFrame::LogAck(ack) => out.push(Effect::UploadAcked(ack)),
-            CloudFrame::Reconnect(reconnect) => {
-                let (after, spread) = (reconnect.after_s, reconnect.spread_s);
-                self.session.drain(after, spread, &mut out.effects, out.moment);
+            CloudFrame::Reconnect(asked) => {
+                self.session.drain(asked, &mut out.effects, out.moment);
             }
             CloudFrame::Error(error) => {
                 tracing::warn!(

@@ -215,7 +215,9 @@ impl Engine {
             Event::Woken => {}
             Event::LinkOpened => self.on_link_opened(out),
             Event::FrameReceived(bytes) => self.on_frame(bytes, out),
-            Event::PeerHeard => self.session.heard(out.moment),
+            Event::PeerHeard => {
+                self.session.heard(out.moment);
+            }
             Event::LinkClosed(end) => self.session.closed(end, out.moment),
             Event::NetworkUp => self.session.network_up(out.moment),
             Event::Finished { id, attempt, outcome } => {

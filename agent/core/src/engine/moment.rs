@@ -39,10 +39,14 @@ impl Moment {
         Uuid::new_v5(&Uuid::from_u128(self.entropy), &n.to_be_bytes())
     }
 
+    /// A random number.
+    pub(crate) fn random(&self) -> u64 {
+        u64::try_from(self.entropy & u128::from(u64::MAX)).unwrap_or(0)
+    }
+
     /// A number in `0..=max`, even enough for jitter.
     pub(crate) fn jitter(&self, max: u64) -> u64 {
-        let random = u64::try_from(self.entropy & u128::from(u64::MAX)).unwrap_or(0);
-        let scaled = (u128::from(random) * (u128::from(max) + 1)) >> 64;
+        let scaled = (u128::from(self.random()) * (u128::from(max) + 1)) >> 64;
         u64::try_from(scaled).unwrap_or(max)
     }
 }

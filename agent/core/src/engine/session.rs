@@ -5,7 +5,7 @@ use super::{
     backoff::{BackoffSettings, Wait},
     limits::{ACK_MS_MAX, CLOSE_MS_MAX, CONNECT_MS_MAX, WELCOME_MS_MAX},
 };
-use crate::protocol::{SessionId, close_code};
+use crate::protocol::{Reconnect, SessionId, close_code};
 
 #[derive(Debug)]
 pub(super) struct Session {
@@ -35,7 +35,7 @@ enum State {
         since: Monotonic,
         was_up_ms: u64,
         /// Where the cloud named the wait; otherwise the end of the link decides.
-        wait: Option<Wait>,
+        asked: Option<Reconnect>,
     },
 }
 
@@ -132,9 +132,21 @@ impl Session {
         });
     }
 
-    pub(super) const fn heard(&mut self, moment: &Moment) {
-        if let State::Up(up) = &mut self.state {
-            up.heard_at = moment.monotonic;
+    /// The peer has spoken. False when it is dead by now: what a process that stood still, or a
+    /// device that slept, finds in its socket may be hours old.
+    pub(super) fn heard(&mut self, moment: &Moment) -> bool {
+        let now = moment.monotonic;
+        match &mut self.state {
+            State::Up(up) if now < up.dead_at() => {
+                up.heard_at = now;
+                true
+            }
+            State::Up(_) => false,
+            State::AwaitingWelcome { since } => now.ms_since(*since) < WELCOME_MS_MAX,
+            State::Resting
+            | State::Waiting { .. }
+            | State::Connecting { .. }
+            | State::Closing { .. } => true,
         }
     }
 
@@ -154,17 +166,16 @@ impl Session {
         self.close_and_wait(code, reason, None, out, now);
     }
 
-    /// Closes the link as `reconnect` asked for.
-    pub(super) fn drain(&mut self, after_s: u32, spread_s: u32, out: &mut Vec<Effect>, m: &Moment) {
-        let wait = self.backoff.asked(after_s, spread_s, m);
-        self.close_and_wait(close_code::NORMAL, "draining", Some(wait), out, m);
+    /// Closes the link as the cloud has asked for.
+    pub(super) fn drain(&mut self, asked: Reconnect, out: &mut Vec<Effect>, now: &Moment) {
+        self.close_and_wait(close_code::NORMAL, "draining", Some(asked), out, now);
     }
 
     fn close_and_wait(
         &mut self,
         code: u16,
         reason: &str,
-        wait: Option<Wait>,
+        asked: Option<Reconnect>,
         effects: &mut Vec<Effect>,
         moment: &Moment,
     ) {
@@ -174,7 +185,7 @@ impl Session {
             State::Resting | State::Waiting { .. } | State::Closing { .. } => return,
         };
         tracing::info!(code, reason, "closing the link");
-        self.state = State::Closing { since: moment.monotonic, was_up_ms, wait };
+        self.state = State::Closing { since: moment.monotonic, was_up_ms, asked };
         effects.push(Effect::CloseLink { code, reason: reason.to_owned() });
     }
 
@@ -182,12 +193,15 @@ impl Session {
     pub(super) fn closed(&mut self, end: &LinkEnd, moment: &Moment) {
         let (was_up_ms, asked) = match &self.state {
             State::Up(up) => (moment.monotonic.ms_since(up.since), None),
-            State::Closing { was_up_ms, wait, .. } => (*was_up_ms, *wait),
+            State::Closing { was_up_ms, asked, .. } => (*was_up_ms, *asked),
             State::Connecting { .. } | State::AwaitingWelcome { .. } => (0, None),
             State::Resting | State::Waiting { .. } => return,
         };
         self.backoff.link_was_up(was_up_ms);
-        let wait = asked.unwrap_or_else(|| self.backoff.after(end, moment));
+        let wait = match asked {
+            Some(Reconnect { after_s, spread_s }) => self.backoff.asked(after_s, spread_s, moment),
+            None => self.backoff.after(end, moment),
+        };
         tracing::info!(why = %end, was_up_ms, wait_ms = wait.ms, "no link");
         self.wait(moment, wait);
     }

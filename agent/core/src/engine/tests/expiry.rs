@@ -51,9 +51,10 @@ fn time_in_suspend_counts_even_if_the_first_thing_after_it_would_free_the_lane()
     assert_eq!(w.failure(2).code, ErrorCode::Expired);
 
     let mut w = World::connected();
-    w.dispatch(1, OperationKind::Update);
-    w.finish(1, crate::engine::CallOutcome::Deferred { retry_after_s: 60 });
-    w.pass(10 * MINUTE_MS);
+    // Less than a link outlives.
+    w.send(OperationFrame { ttl_s: 60, ..w.operation(1, OperationKind::Update) });
+    w.finish(1, crate::engine::CallOutcome::Deferred { retry_after_s: 30 });
+    w.pass(MINUTE_MS);
     let effects = w.dispatch(2, OperationKind::OpenMenu);
     assert_eq!(effects.starts(), [(id(2), 1)]);
     assert_eq!(w.failure(1).code, ErrorCode::Expired);
