@@ -24,6 +24,15 @@ pub(super) struct ConfigurationState {
     stale: bool,
     /// Refused by this process; the cloud may send it on every link.
     rejected: Option<u64>,
+    given_up: Option<GivenUp>,
+}
+
+/// The last configuration that was not applied in time. The call goes on.
+#[derive(Debug)]
+struct GivenUp {
+    configuration: Configuration,
+    /// Digest, once it has come into force all the same.
+    sha256: Option<String>,
 }
 
 #[derive(Debug)]
@@ -39,7 +48,7 @@ enum Call {
 impl ConfigurationState {
     pub(super) fn restore(record: Option<ConfigurationRecord>) -> Self {
         let record = record.unwrap_or(ConfigurationRecord { desired: None, applied: None });
-        Self { record, call: Call::Settled, stale: false, rejected: None }
+        Self { record, call: Call::Settled, stale: false, rejected: None, given_up: None }
     }
 
     /// Forgets everything: it was meant for another device.
@@ -92,7 +101,10 @@ impl ConfigurationState {
             Call::Running { configuration, deadline, was_stale } if now >= *deadline => {
                 let revision = configuration.revision;
                 tracing::warn!(revision, "the configuration was not applied in time");
-                self.put_off(*was_stale, now);
+                let was_stale = *was_stale;
+                let configuration = configuration.clone();
+                self.given_up = Some(GivenUp { configuration, sha256: None });
+                self.put_off(was_stale, now);
             }
             Call::Running { .. } | Call::Due(_) | Call::Settled => {}
         }
@@ -193,6 +205,7 @@ impl Engine {
             }
             other @ (Call::Settled | Call::Due(_) | Call::Running { .. }) => {
                 self.configuration.call = other;
+                self.on_configured_late(revision, outcome, out);
                 return;
             }
         };
@@ -211,8 +224,37 @@ impl Engine {
                 }
             }
         }
+        self.settle_given_up(out);
         // A newer revision may have come meanwhile.
         self.configuration.look(now);
+    }
+
+    fn on_configured_late(
+        &mut self,
+        revision: u64,
+        outcome: &ConfigurationOutcome,
+        out: &mut Output<'_>,
+    ) {
+        let given_up = self.configuration.given_up.as_mut();
+        let late = given_up.filter(|late| late.configuration.revision == revision);
+        if let (Some(late), ConfigurationOutcome::Applied { sha256 }) = (late, outcome) {
+            late.sha256 = Some(sha256.clone());
+            // It may have replaced what is on record.
+            self.configuration.reapply(out.moment.monotonic);
+            self.settle_given_up(out);
+        }
+    }
+
+    /// What came into force late is in force as long as nothing else is wanted.
+    fn settle_given_up(&mut self, out: &mut Output<'_>) {
+        if self.configuration.newest().is_some() {
+            return;
+        }
+        if let Some(GivenUp { configuration, sha256: Some(sha256) }) =
+            self.configuration.given_up.take_if(|late| late.sha256.is_some())
+        {
+            self.configuration_applied(configuration, &sha256, out);
+        }
     }
 
     fn configuration_applied(
@@ -222,6 +264,7 @@ impl Engine {
         out: &mut Output<'_>,
     ) {
         let revision = configuration.revision;
+        self.configuration.given_up.take_if(|late| late.configuration.revision == revision);
         let record = &mut self.configuration.record;
         if record.applied.as_ref().is_some_and(|applied| applied.revision == revision) {
             return;

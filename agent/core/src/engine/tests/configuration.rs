@@ -267,3 +267,29 @@ fn what_was_given_up_and_may_be_in_force_all_the_same_is_replaced_by_what_is_on_
     let effects = answer(&mut w, 3, rejected());
     assert_eq!((effects.configured(), stored(&w)), (vec![1], (None, Some(1))));
 }
+
+// Rule 18
+#[test]
+fn what_was_given_up_and_came_into_force_is_on_record_when_nothing_else_is() {
+    for late_first in [true, false] {
+        let mut w = World::connected();
+        w.configuration(1);
+        w.lose_link();
+        w.wait(MINUTE_MS);
+        w.connect();
+        assert_eq!(w.configuration(2).configured(), [2]);
+        let effects = if late_first {
+            assert!(answer(&mut w, 1, applied()).reports.is_empty(), "2 is still wanted");
+            answer(&mut w, 2, rejected())
+        } else {
+            answer(&mut w, 2, rejected());
+            answer(&mut w, 1, applied())
+        };
+        assert_eq!(stored(&w), (None, Some(1)));
+        let said = effects.reports.iter().any(|report| match &report.body {
+            ReportBody::Configuration(report) => report.revision == 1,
+            _ => false,
+        });
+        assert!(said, "the cloud hears of it");
+    }
+}
