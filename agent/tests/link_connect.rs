@@ -245,7 +245,7 @@ async fn a_peer_that_speaks_no_tls_or_nothing_at_all_is_a_loss() {
     let link = Link::open(trusting(&pki, port));
     let mut stream = server::accept(&listener).await;
     stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
-    assert!(loss(&link.refused().await).contains("TLS handshake"));
+    assert!(loss(&link.refused().await).contains("does not speak TLS"));
 
     let mut impatient = trusting(&pki, port);
     impatient.timeouts.tls = Duration::from_millis(50);

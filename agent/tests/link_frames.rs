@@ -80,6 +80,20 @@ async fn a_pong_leaves_although_nothing_else_happens() {
 }
 
 #[tokio::test]
+async fn a_frame_that_comes_slowly_is_heard_before_it_is_whole() {
+    let (mut link, mut peer) = pair().await;
+    // Unfinished messages are told of once a second.
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(1)).await;
+    tokio::time::resume();
+    peer.get_mut().write_all(b"\x81\x04sl").await.unwrap();
+    let heard = tokio::time::timeout(Duration::from_secs(20), link.next()).await;
+    assert_eq!(heard.expect("half a frame is a sign of life"), LinkEvent::Heard);
+    peer.get_mut().write_all(b"ow").await.unwrap();
+    assert_eq!(link.next().await, LinkEvent::Text(b"slow".to_vec()));
+}
+
+#[tokio::test]
 async fn a_text_frame_holds_64_kib_and_one_byte_more_closes_the_link() {
     let (mut link, mut peer) = pair().await;
     peer.send(Message::text(text(TEXT_FRAME_BYTES_MAX))).await.unwrap();

@@ -8,6 +8,8 @@
 
 #[cfg(feature = "api")]
 pub mod api;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod error;
 pub mod ids;
 #[cfg(feature = "mock")]
@@ -16,6 +18,8 @@ pub mod operation;
 pub mod status;
 pub mod text;
 pub mod time;
+#[cfg(feature = "vendor")]
+pub mod vendor;
 
 pub use error::{ErrorCode, Failure, SideEffects};
 pub use ids::{BootId, OperationId};

@@ -12,10 +12,13 @@ use std::{
 };
 
 use terminal_core::engine::BackoffSettings;
-use terminal_hal::{OperationKind, text::line_problem};
+use terminal_hal::{OperationKind, text::line_problem, vendor::VendorCapability};
 
 use crate::link::{ClientIdentity, LinkConfig, LinkUrl, ProxyConfig, Timeouts, Trust};
 use raw::RawConfig;
+
+/// Longest path of a Unix socket that Linux can name.
+const SOCKET_PATH_BYTES_MAX: usize = 107;
 
 /// Everything that the agent needs to know, checked.
 #[derive(Clone, Debug)]
@@ -96,6 +99,19 @@ pub enum HalConfig {
         /// Another seed is another shop.
         seed: u64,
     },
+    /// A payment application behind a socket.
+    Vendor(VendorHalConfig),
+}
+
+/// A payment application behind a socket.
+#[derive(Clone, Debug)]
+pub struct VendorHalConfig {
+    /// The socket that it listens on.
+    pub socket: PathBuf,
+    /// Users that it may run as.
+    pub allowed_uids: Vec<u32>,
+    /// What is taken from it; what it offers when `None`.
+    pub capabilities: Option<Vec<VendorCapability>>,
 }
 
 /// How much is logged, and where to.
@@ -325,14 +341,56 @@ fn allowed(names: &Option<Vec<String>>, problems: &mut Problems<'_>) -> Vec<Oper
 }
 
 fn hal(raw: raw::RawHal, problems: &mut Problems<'_>) -> HalConfig {
-    if raw.backend != "mock" {
-        problems.add("hal.backend", &format!("got {:?}, want \"mock\"", raw.backend));
+    match (raw.backend.as_str(), raw.vendor) {
+        ("vendor", Some(vendor)) => return HalConfig::Vendor(vendor_hal(vendor, problems)),
+        ("vendor", None) => {
+            problems.add("hal.vendor.socket", "missing, want the path of a Unix socket");
+        }
+        ("mock", _) => {}
+        (other, _) => {
+            let problem = format!("got {other:?}, want \"mock\" or \"vendor\"");
+            problems.add("hal.backend", &problem);
+        }
     }
     HalConfig::Mock {
         state_file: raw.mock.state_file,
         script_file: raw.mock.script_file,
         seed: raw.mock.seed,
     }
+}
+
+fn vendor_hal(raw: raw::RawVendor, problems: &mut Problems<'_>) -> VendorHalConfig {
+    problems.absolute("hal.vendor.socket", &raw.socket);
+    let length = raw.socket.as_os_str().len();
+    if length > SOCKET_PATH_BYTES_MAX {
+        let problem = format!("has {length} bytes, want at most {SOCKET_PATH_BYTES_MAX}");
+        problems.add("hal.vendor.socket", &problem);
+    }
+    let own = || vec![0, nix::unistd::geteuid().as_raw()];
+    let allowed_uids = raw.allowed_uids.unwrap_or_else(own);
+    if allowed_uids.is_empty() {
+        problems.add("hal.vendor.allowed-uids", "empty, want the users it may run as");
+    }
+    let capabilities = raw.capabilities.map(|names| capabilities(&names, problems));
+    VendorHalConfig { socket: raw.socket, allowed_uids, capabilities }
+}
+
+fn capabilities(names: &[String], problems: &mut Problems<'_>) -> Vec<VendorCapability> {
+    const KEY: &str = "hal.vendor.capabilities";
+    if names.is_empty() {
+        problems.add(KEY, "empty, want at least one; leave it out to take what is offered");
+    }
+    let mut known = Vec::new();
+    for name in names {
+        match VendorCapability::from_name(name) {
+            Some(capability) => known.push(capability),
+            None => {
+                let all: Vec<_> = VendorCapability::ALL.iter().map(|c| c.as_str()).collect();
+                problems.add(KEY, &format!("got {name:?}, want some of {}", all.join(", ")));
+            }
+        }
+    }
+    known
 }
 
 fn log(raw: &raw::RawLog, problems: &mut Problems<'_>) -> LogConfig {
@@ -417,6 +475,35 @@ mod tests {
         let text = MINIMAL.replace("[hal]", "").replace("backend = \"mock\"", "");
         let error = parse(&text).unwrap_err().to_string();
         assert!(error.contains("hal"), "{error}");
+    }
+
+    #[test]
+    fn a_payment_application_is_named_by_its_socket() {
+        let vendor = |lines: &str| {
+            let hal = format!("backend = \"vendor\"\n{lines}");
+            parse(&MINIMAL.replace("backend = \"mock\"", &hal))
+        };
+        let socket = "[hal.vendor]\nsocket = \"/run/app.sock\"";
+        let config = vendor(socket).unwrap();
+        let HalConfig::Vendor(hal) = config.hal else { panic!("{:?}", config.hal) };
+        assert_eq!((hal.socket, hal.capabilities), (PathBuf::from("/run/app.sock"), None));
+        assert!(hal.allowed_uids.contains(&0));
+        let taken = vendor(&format!("{socket}\ncapabilities = [\"payments\", \"screen\"]"));
+        let HalConfig::Vendor(hal) = taken.unwrap().hal else { panic!("not the vendor's") };
+        let taken = vec![VendorCapability::Payments, VendorCapability::Screen];
+        assert_eq!(hal.capabilities, Some(taken));
+        for (lines, problem) in [
+            ("", "hal.vendor.socket: missing"),
+            ("[hal.vendor]\nsocket = \"app.sock\"", "want an absolute path"),
+            (&format!("{socket}\nallowed-uids = []"), "hal.vendor.allowed-uids: empty"),
+            (&format!("{socket}\ncapabilities = [\"coffee\"]"), "got \"coffee\", want some of"),
+            (&format!("[hal.vendor]\nsocket = \"/{}\"", "x".repeat(107)), "at most 107"),
+        ] {
+            let error = vendor(lines).unwrap_err().to_string();
+            assert!(error.contains(problem), "{error}");
+        }
+        let unknown = parse(&MINIMAL.replace("\"mock\"", "\"magic\"")).unwrap_err().to_string();
+        assert!(unknown.contains("want \"mock\" or \"vendor\""), "{unknown}");
     }
 
     #[test]

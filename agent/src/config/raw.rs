@@ -102,6 +102,15 @@ pub(super) struct RawHal {
     pub(super) backend: String,
     #[serde(default)]
     pub(super) mock: RawMock,
+    pub(super) vendor: Option<RawVendor>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct RawVendor {
+    pub(super) socket: PathBuf,
+    pub(super) allowed_uids: Option<Vec<u32>>,
+    pub(super) capabilities: Option<Vec<String>>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -2,7 +2,7 @@
 
 use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
 
-use tokio_tungstenite::tungstenite::http::Uri;
+use tokio_tungstenite::tungstenite::http::{Uri, uri::Authority};
 
 /// How to reach the cloud.
 #[derive(Clone, Debug)]
@@ -146,7 +146,7 @@ impl LinkUrl {
             Some("ws") => return Err(InvalidLinkUrl::Unprotected(host)),
             other => return Err(InvalidLinkUrl::Scheme(other.unwrap_or_default().to_owned())),
         };
-        let port = authority.port_u16().unwrap_or(default_port);
+        let port = port_of(authority, default_port).ok_or(InvalidLinkUrl::Malformed)?;
         Ok(Self { host, port, security, uri })
     }
 
@@ -186,6 +186,14 @@ pub(crate) fn bare_host(host: &str) -> String {
     inner.unwrap_or(host).to_owned()
 }
 
+/// The port of an authority; `None` when what stands there is none.
+pub(crate) fn port_of(authority: &Authority, default: u16) -> Option<u16> {
+    match authority.as_str().strip_prefix(authority.host())? {
+        "" | ":" => Some(default),
+        _ => authority.port_u16(),
+    }
+}
+
 /// Whether a name or address means this machine.
 pub(crate) fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost")
@@ -213,7 +221,11 @@ mod tests {
         let url = LinkUrl::parse("wss://cloud.example/ops", false).unwrap();
         assert_eq!((url.host(), url.port(), url.is_tls()), ("cloud.example", 443, true));
         assert_eq!(LinkUrl::parse("wss://[::1]:9443/ops", false).unwrap().host(), "::1");
+        assert_eq!(LinkUrl::parse("wss://cloud.example:/ops", false).unwrap().port(), 443);
         for url in ["https://a/b", "cloud.example", "/x", "wss://", "wss://u:p@a/b", "wss://a/#b"] {
+            assert!(LinkUrl::parse(url, true).is_err(), "{url}");
+        }
+        for url in ["wss://a:65536/b", "wss://a:44x/b", "wss://[::1]:-1/b"] {
             assert!(LinkUrl::parse(url, true).is_err(), "{url}");
         }
     }

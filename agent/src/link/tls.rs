@@ -106,7 +106,15 @@ impl From<io::Error> for Failed {
             ))
         );
         let certificate = certificate_problem(&error).map(ConnectError::Certificate);
-        Self { error: certificate.unwrap_or_else(|| ConnectError::Tls(error.to_string())), expired }
+        let error = certificate.unwrap_or_else(|| ConnectError::Tls(handshake_problem(&error)));
+        Self { error, expired }
+    }
+}
+
+fn handshake_problem(error: &io::Error) -> String {
+    match tls_error(error) {
+        Some(TlsError::InvalidMessage(_)) => "the server does not speak TLS (a portal?)".to_owned(),
+        Some(_) | None => error.to_string(),
     }
 }
 
@@ -157,6 +165,8 @@ const fn concerns_certificate(alert: AlertDescription) -> bool {
             | A::UnknownCA
             | A::AccessDenied
             | A::CertificateRequired
+            // A client certificate of another issuer that has the same name.
+            | A::DecryptError
     )
 }
 

@@ -11,13 +11,11 @@ use terminal_core::{
 /// later step may remove a report that an earlier one sends: it has to wait.
 pub(super) fn first(effects: &[Effect]) -> usize {
     let mut sent: BTreeSet<Seq> = BTreeSet::new();
-    let clash = effects.iter().position(|effect| match effect {
-        Effect::SendReport(order) => {
+    let clash = effects.iter().position(|effect| {
+        if let Effect::SendReport(order) = effect {
             sent.insert(order.place);
-            false
         }
-        Effect::Append(writes) => writes.iter().any(|write| removes_one_of(write, &sent)),
-        _ => false,
+        matches!(effect, Effect::Append(writes) if writes.iter().any(|w| removes_one_of(w, &sent)))
     });
     clash.unwrap_or(effects.len())
 }

@@ -18,7 +18,7 @@ use super::{
     clock::{self, LastGoodTime},
     control::{self, ControlCall, Facts},
     executor::{Executor, Hardware},
-    surroundings::{boot, https_uploads, open_hal, watch_network},
+    surroundings::{HardwareNews, boot, https_uploads, open_hal, watch_network},
     watchdog::Watchdog,
 };
 use crate::{
@@ -110,6 +110,8 @@ struct Shell {
     interrupt: Signal,
     /// The hardware layer restarts the device: stop as at a shutdown.
     rebooting: Arc<Notify>,
+    /// The hardware layer has news: its state is worth a look before the next heartbeat.
+    health_changes: mpsc::Receiver<()>,
 }
 
 /// What became of a batch.
@@ -132,7 +134,10 @@ impl Shell {
         let OpenedStore { store, snapshot, damage } =
             Store::open(&config.store.directory.join("store"), limits)?;
         let rebooting = Arc::new(Notify::new());
-        let hal = open_hal(&config, &rebooting)?;
+        let (event_sender, events) = mpsc::channel(EVENTS_MAX);
+        let (health_changed, health_changes) = mpsc::channel(1);
+        let news = HardwareNews { events: event_sender.clone(), health_changed };
+        let hal = open_hal(&config, &rebooting, &tasks, news).await?;
         let (boot_id, boot_reason) = boot(&hal).await?;
         let identity = Identity {
             terminal_id: config.terminal.id.clone(),
@@ -157,7 +162,6 @@ impl Shell {
         let last_good_time = LastGoodTime::load(good_time_file, &verification_clock);
         let connector = Connector::new(config.link.clone(), Arc::clone(&verification_clock));
         let uploads = Arc::new(Uploads::new(https_uploads(&config, &verification_clock)));
-        let (event_sender, events) = mpsc::channel(EVENTS_MAX);
         let (_, link_events) = mpsc::channel(1);
         let (control_sender, control) = mpsc::channel(control::CALLS_MAX);
         control::serve(&config.control, control_sender, &tasks).map_err(|source| {
@@ -189,6 +193,7 @@ impl Shell {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             rebooting,
+            health_changes,
         })
     }
 
@@ -374,6 +379,9 @@ impl Shell {
                 () = self.rebooting.notified() => return Event::StopRequested,
                 Some(call) = self.control.recv() => self.answer(call),
                 Some(event) = self.events.recv() => return event,
+                Some(()) = self.health_changes.recv() => {
+                    self.executor.read_health(self.store.free_bytes());
+                }
                 Some(event) = self.link_events.recv() => return link_event(event),
                 () = deadline => return Event::Woken,
             }

@@ -10,7 +10,7 @@ use terminal_hal::{
 };
 
 use super::{UploadLimits, address::is_public};
-use crate::link::{AddressRule, bare_host};
+use crate::link::{AddressRule, bare_host, port_of};
 
 const HTTPS_PORT: u16 = 443;
 const AGENT: &str = concat!("terminal-agent/", env!("CARGO_PKG_VERSION"));
@@ -53,7 +53,8 @@ impl Target {
             return Err(invalid("upload.url: names a user"));
         }
         let host = bare_host(authority.host()).to_ascii_lowercase();
-        let port = authority.port_u16().unwrap_or(HTTPS_PORT);
+        let port = port_of(authority, HTTPS_PORT);
+        let port = port.ok_or_else(|| invalid("upload.url: want a port from 0 to 65535"))?;
         if !limits.hosts.iter().any(|pattern| covers(pattern, &host, port)) {
             let reason = format!("{host}:{port} is not on this terminal's list of upload hosts");
             return Err(Failure::new(ErrorCode::UploadRejected, reason));
@@ -176,7 +177,15 @@ mod tests {
 
     #[test]
     fn a_url_is_https_and_names_no_user() {
-        for url in ["http://logs.example/x", "https://u:p@logs.example/x", "https:///x", "/x", ""] {
+        for url in [
+            "http://logs.example/x",
+            "https://u:p@logs.example/x",
+            "https://logs.example:65536/x",
+            "https://logs.example:44x/x",
+            "https:///x",
+            "/x",
+            "",
+        ] {
             assert_eq!(check(url, &["logs.example"]).unwrap_err(), ErrorCode::InvalidParameters);
         }
     }

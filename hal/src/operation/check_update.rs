@@ -104,7 +104,7 @@ pub struct AvailableUpdate {
 }
 
 impl CheckUpdateResult {
-    pub(super) fn bounded(mut self) -> Self {
+    pub(crate) fn bounded(mut self) -> Self {
         self.current.truncate(UPDATES_MAX);
         self.updates.truncate(UPDATES_MAX);
         self.blocked_by.truncate(UPDATES_MAX);

@@ -49,7 +49,7 @@ pub struct SettingProblem {
 }
 
 impl ConfigureResult {
-    pub(super) fn bounded(mut self) -> Self {
+    pub(crate) fn bounded(mut self) -> Self {
         self.sha256 = bounded(&self.sha256, 64);
         self.applied.truncate(PATHS_MAX);
         self.applied = self.applied.iter().map(|path| bounded(path, 64)).collect();

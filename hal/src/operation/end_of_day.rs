@@ -207,7 +207,7 @@ const TOTALS_TRUNCATED: &str = "TOTALS_TRUNCATED";
 const WARNINGS_MAX: usize = 16;
 
 impl EndOfDayResult {
-    pub(super) fn bounded(mut self) -> Self {
+    pub(crate) fn bounded(mut self) -> Self {
         self.batch_id = bounded(&self.batch_id, 64);
         self.next_batch_id = self.next_batch_id.map(|id| bounded(&id, 64));
         self.currency = bounded(&self.currency, 3);

@@ -204,7 +204,7 @@ pub struct Redactions {
 }
 
 impl SendLogsResult {
-    pub(super) fn bounded(mut self) -> Self {
+    pub(crate) fn bounded(mut self) -> Self {
         self.log_id = bounded(&self.log_id, 64);
         self.sha256 = bounded(&self.sha256, 64);
         self

@@ -92,7 +92,7 @@ pub struct HealthCheck {
 }
 
 impl UpdateResult {
-    pub(super) fn bounded(mut self) -> Self {
+    pub(crate) fn bounded(mut self) -> Self {
         self.from = bounded(&self.from, 64);
         self.to = bounded(&self.to, 64);
         self.slot = self.slot.as_deref().map(|slot| bounded(slot, 16));

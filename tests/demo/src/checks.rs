@@ -28,6 +28,10 @@ pub(crate) fn print(story: &Story) -> bool {
         ),
         // Killed once, restarted by the update and by the reboot.
         (story.starts == 4, format!("the agent was started {} times", story.starts)),
+        (
+            story.app_starts == 4,
+            format!("the payment application was started {} times", story.app_starts),
+        ),
         (story.same_key_same_operation, "one Idempotency-Key, one operation".to_owned()),
         (held == sent && held > 0, format!("{held} bytes of log arrived of {sent} sent")),
     ];

@@ -1,18 +1,21 @@
 //! `cargo demo`: the product in a few seconds, on real processes and real TLS.
 //!
-//! A simulated cloud, a real agent with a simulated terminal, every operation over the REST API;
-//! the link is cut while an end of day runs, the agent is killed in the middle of another one.
+//! A simulated cloud, a real agent, a simulated payment application behind the vendor socket, every
+//! operation over the REST API; the link is cut while an end of day runs, the agent is killed in the
+//! middle of another one, the payment application in the middle of a third.
 //! The exit code is 0 only if everything held. `--stay` leaves it running to try by hand.
 
 mod checks;
+mod device;
 mod story;
 mod table;
 
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
+use device::Device;
 use lexopt::{Arg, Parser};
-use terminal_harness::{Agent, Site, SiteOptions, agent_binary};
+use terminal_harness::{Site, SiteOptions, agent_binary};
 
 const USAGE: &str = "\
 usage: cargo demo [--stay]
@@ -41,9 +44,11 @@ async fn run() -> Result<bool> {
     agent_binary()?;
     let site = Site::start(SiteOptions::default()).await?;
     println!("cloud   {}  (throw-away certificate authority)", site.cloud()?.base_url());
-    let agent = site.start_agent()?;
-    println!("agent   process {}, terminal {}", agent.pid().unwrap_or(0), site.terminal_id());
-    let held = match story::tell(&site, &agent).await {
+    let device = Device::start(&site)?;
+    let pid = |pid: Option<u32>| pid.unwrap_or(0);
+    println!("agent   process {}, terminal {}", pid(device.agent.pid()), site.terminal_id());
+    println!("payment application  process {}, behind a Unix socket", pid(device.app.pid()));
+    let held = match story::tell(&site, &device).await {
         Ok(story) => {
             table::timeline(&story);
             table::operations(&story);
@@ -55,9 +60,9 @@ async fn run() -> Result<bool> {
         }
     };
     if stay {
-        until_interrupted(&site, &agent).await?;
+        until_interrupted(&site, &device).await?;
     }
-    agent.stop()?;
+    device.stop()?;
     Ok(held)
 }
 
@@ -75,7 +80,7 @@ fn arguments() -> Result<Option<bool>> {
     Ok(Some(stay))
 }
 
-async fn until_interrupted(site: &Site, agent: &Agent) -> Result<()> {
+async fn until_interrupted(site: &Site, device: &Device) -> Result<()> {
     let url = site.cloud()?.base_url();
     let ca = site.ca_file();
     let config = site.agent_config();
@@ -96,14 +101,16 @@ Still running; Ctrl-C ends it. Try, in another shell:
   {binary} status     --config {config}
   {binary} operations --config {config}
 
-Pull the plug with `kill -9 {pid}`: it is started again. Make the terminal misbehave by writing
-{script}, as hal/README.md describes."#,
+Pull the plug with `kill -9 {pid}` for the agent, {app} for the payment application: they are
+started again. Make the terminal misbehave by writing {script},
+as hal/README.md describes."#,
         ca = ca.display(),
         token = site.api_token(),
         terminal = site.terminal_id(),
         binary = binary.display(),
         config = config.display(),
-        pid = agent.pid().unwrap_or(0),
+        pid = device.agent.pid().unwrap_or(0),
+        app = device.app.pid().unwrap_or(0),
         script = site.path("agent/mock-script.json").display(),
     );
     tokio::signal::ctrl_c().await.context("waiting for Ctrl-C")

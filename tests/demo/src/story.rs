@@ -8,6 +8,8 @@ use terminal_cloud::{DropLink, FaultSwitches, Operation, TimelineEntry};
 use terminal_hal::{OperationId, Timestamp};
 use terminal_harness::{Agent, Site};
 
+use crate::device::Device;
+
 const OPERATIONS: &str = "/v1/admin/terminals/operations";
 /// A step of an operation must be seen within this.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -25,6 +27,8 @@ pub(crate) struct Story {
     pub(crate) same_key_same_operation: bool,
     /// How often the agent process was started.
     pub(crate) starts: u32,
+    /// The same of the payment application.
+    pub(crate) app_starts: u32,
     /// Bytes of the log that the cloud holds, and those that the terminal says it sent.
     pub(crate) log_bytes: (u64, u64),
 }
@@ -46,13 +50,15 @@ pub(crate) struct Done {
 struct Teller<'a> {
     site: &'a Site,
     agent: &'a Agent,
+    device: &'a Device,
     told: Vec<Told>,
     ids: Vec<OperationId>,
 }
 
-pub(crate) async fn tell(site: &Site, agent: &Agent) -> Result<Story> {
+pub(crate) async fn tell(site: &Site, device: &Device) -> Result<Story> {
     let begin = now();
-    let mut teller = Teller { site, agent, told: Vec::new(), ids: Vec::new() };
+    let agent = &*device.agent;
+    let mut teller = Teller { site, agent, device, told: Vec::new(), ids: Vec::new() };
     site.online().await?;
     teller.tell("the agent is connected over TLS");
     teller.run("check_update", json!({})).await?;
@@ -61,6 +67,7 @@ pub(crate) async fn tell(site: &Site, agent: &Agent) -> Result<Story> {
     let log_bytes = teller.log_bytes(&logs).await?;
     let unsent_while_cut_off = teller.cut_the_link_during_end_of_day().await?;
     teller.kill_during_end_of_day().await?;
+    teller.kill_the_application_during_end_of_day().await?;
     teller.run("lock", json!({ "message": "Closed for today" })).await?;
     teller.run("unlock", json!({})).await?;
     teller.run("configure", configuration()).await?;
@@ -75,6 +82,7 @@ pub(crate) async fn tell(site: &Site, agent: &Agent) -> Result<Story> {
         unsent_while_cut_off,
         same_key_same_operation,
         starts: agent.starts(),
+        app_starts: device.app.starts(),
         log_bytes,
     })
 }
@@ -132,6 +140,25 @@ impl Teller<'_> {
         self.tell("kill -9 of the agent after the host has closed the batch, before it said so");
         site.verdict(id).await?;
         site.script(&json!({}))
+    }
+
+    /// The payment application dies while it closes the batch; the agent asks it by id.
+    async fn kill_the_application_during_end_of_day(&mut self) -> Result<()> {
+        let payment = json!({ "id": "demo-2", "sale": 9900, "scheme": "mastercard" });
+        self.site.script(&json!({
+            "methods": { "close_batch": { "latency_ms": SLOW_MS } }, "payments": [payment],
+        }))?;
+        let id = self.create("end_of_day", json!({ "operator_id": "9" })).await?;
+        self.started(id).await?;
+        let begun = async |site: &Site| {
+            let closes = site.mock_state()?["closes"].clone();
+            Ok(closes.as_array().is_some_and(|all| all.iter().any(|c| c["id"] == id.to_string())))
+        };
+        self.site.until("the application has begun to close", begun).await?;
+        self.device.app.kill_9()?;
+        self.tell("kill -9 of the payment application before the host has closed the batch");
+        self.site.verdict(id).await?;
+        self.site.script(&json!({}))
     }
 
     async fn reboot_with_the_same_key_twice(&mut self) -> Result<bool> {

@@ -9,7 +9,9 @@ use terminal_cloud::{FaultSwitches, UploadUrl};
 use terminal_hal::{Timestamp, operation::SendLogsResult};
 use terminal_harness::{Site, SiteOptions};
 
-use crate::support::{clear_faults, cut_off, error, has_one_verdict, open, result, seen, slow};
+use crate::support::{
+    clear_faults, cut_off, error, has_one_verdict, open, result, seen, sha256, slow, with_receiver,
+};
 
 /// The last `minutes`, whole seconds, as parameters.
 fn range(minutes: u64) -> (Timestamp, Timestamp) {
@@ -39,11 +41,6 @@ fn check(bytes: &[u8], result: Value, from: Timestamp, to: Timestamp) -> Result<
     assert_eq!(times.first(), Some(&report.covered_from));
     assert_eq!(times.last(), Some(&report.covered_to));
     Ok(report)
-}
-
-fn sha256(bytes: &[u8]) -> String {
-    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
-    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -101,13 +98,9 @@ async fn an_upload_over_the_link_survives_a_cut_and_a_kill() -> Result<()> {
     has_one_verdict(&site, killed).await
 }
 
-/// A site whose agent may upload to the receiver of its cloud.
-async fn with_receiver() -> Result<(Site, terminal_harness::Agent)> {
-    let site = Site::start(SiteOptions::default()).await?;
-    let port = site.cloud()?.addr().port();
-    let more =
-        format!("\n[uploads]\nhosts = [\"localhost:{port}\"]\nallow-private-addresses = true\n");
-    site.edit_config(|text| format!("{text}{more}"))?;
+/// A site whose agent is connected and may upload to the receiver of its cloud.
+async fn open_with_receiver() -> Result<(Site, terminal_harness::Agent)> {
+    let site = with_receiver(SiteOptions::default()).await?;
     let agent = site.start_agent()?;
     site.online().await?;
     Ok((site, agent))
@@ -120,7 +113,7 @@ async fn upload_url(site: &Site, name: &str) -> Result<UploadUrl> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn logs_to_a_url_arrive_whole_with_put_and_with_post() -> Result<()> {
-    let (site, _agent) = with_receiver().await?;
+    let (site, _agent) = open_with_receiver().await?;
     let (from, to) = range(30);
     for method in ["PUT", "POST"] {
         let url = upload_url(&site, method).await?;
@@ -137,7 +130,7 @@ async fn logs_to_a_url_arrive_whole_with_put_and_with_post() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn logs_go_on_to_a_url_while_the_link_is_cut() -> Result<()> {
-    let (site, _agent) = with_receiver().await?;
+    let (site, _agent) = open_with_receiver().await?;
     site.script(&slow("collect_logs", 600))?;
     let (from, to) = range(30);
     let upload = json!({ "url": upload_url(&site, "offline").await?.url });
@@ -155,7 +148,7 @@ async fn logs_go_on_to_a_url_while_the_link_is_cut() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_that_the_terminal_or_the_receiver_does_not_allow_is_refused() -> Result<()> {
-    let (site, _agent) = with_receiver().await?;
+    let (site, _agent) = open_with_receiver().await?;
     let (from, to) = range(5);
     let good = upload_url(&site, "good").await?.url;
     let port = format!(":{}/", site.cloud()?.addr().port());

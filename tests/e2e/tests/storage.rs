@@ -1,64 +1,37 @@
 //! A full disk: said, survived, and nothing lost.
 
-use std::{
-    fs,
-    io::Write,
-    path::{Path, PathBuf},
-    process::Command,
-};
-
-use anyhow::Result;
-use serde_json::json;
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
 use terminal_cloud::OperationStatus;
 use terminal_harness::{Site, SiteOptions};
 
-use crate::support::{PATIENCE, create, has_one_verdict, result, status, unsent};
+use crate::{
+    disks::{MIB, SmallDisk},
+    support::{PATIENCE, create, has_one_verdict, result, seen, skipped, slow, status, unsent},
+};
 
-const MIB: u64 = 1 << 20;
 /// The least that a configuration may ask for.
 const LIMITS: &str = "[store]\nballast-kb = 1536\nreserve-kb = 2048";
 
-/// A file system of its own, in memory; given back when this is dropped.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    /// `None`, with the reason printed, where that is not allowed.
-    fn mount(at: &Path, bytes: u64) -> Result<Option<Self>> {
-        fs::create_dir_all(at)?;
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", &format!("size={bytes}"), "tmpfs"]).arg(at);
-        if mount.output().is_ok_and(|output| output.status.success()) {
-            return Ok(Some(Self(at.to_owned())));
-        }
-        println!("skipped: no permission to mount a file system");
-        Ok(None)
-    }
-
-    /// Down to the last page.
-    fn fill(&self) -> Result<()> {
-        let mut filler = fs::File::create(self.0.join("filler"))?;
-        while filler.write_all(&[1; 4096]).is_ok() {}
-        Ok(())
-    }
-
-    fn empty(&self) -> Result<()> {
-        Ok(fs::remove_file(self.0.join("filler"))?)
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).output();
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_full_disk_keeps_operations_waiting_and_loses_none() -> Result<()> {
+async fn site() -> Result<Site> {
     let options =
         SiteOptions { heartbeat_s: 5, redispatch_delay_ms: 200, ..SiteOptions::default() };
     let site = Site::start(options).await?;
     site.edit_config(|text| text.replace("[store]", LIMITS))?;
-    let Some(disk) = SmallDisk::mount(&site.path("agent/store"), 8 * MIB)? else { return Ok(()) };
+    Ok(site)
+}
+
+fn is_low(status: &Value) -> bool {
+    status["needs_attention"].as_array().is_some_and(|all| all.contains(&"STORAGE_LOW".into()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_keeps_operations_waiting_and_loses_none() -> Result<()> {
+    if let Some(why) = SmallDisk::missing() {
+        return skipped(why);
+    }
+    let site = site().await?;
+    let disk = SmallDisk::memory(&site.path("agent/store"), 8 * MIB)?;
     let agent = site.start_agent()?;
     site.online().await?;
     let before = site.run("end_of_day", json!({})).await?;
@@ -68,10 +41,7 @@ async fn a_full_disk_keeps_operations_waiting_and_loses_none() -> Result<()> {
     // Taken before anybody looked: it lives on the space that was set aside.
     let first = create(&site, "open_menu", json!({})).await?;
     result(&site.verdict(first).await?)?;
-    let low = |status: &serde_json::Value| {
-        status["needs_attention"].as_array().is_some_and(|all| all.contains(&"STORAGE_LOW".into()))
-    };
-    status(&site, &agent, "STORAGE_LOW", low).await?;
+    status(&site, &agent, "STORAGE_LOW", is_low).await?;
     assert!(agent.show("status")?.contains("STORAGE_LOW"));
 
     let waiting = create(&site, "end_of_day", json!({})).await?;
@@ -92,6 +62,63 @@ async fn a_full_disk_keeps_operations_waiting_and_loses_none() -> Result<()> {
     unsent(&site, &agent, 0).await?;
     assert!(!agent.show("status")?.contains("STORAGE_LOW"));
     assert_eq!(agent.starts(), 2);
+    assert_eq!(agent.stop()?, Some(0));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ext4_that_fills_up_under_running_operations_costs_no_verdict() -> Result<()> {
+    if let Some(why) = SmallDisk::missing() {
+        return skipped(why);
+    }
+    let site = site().await?;
+    let disk = SmallDisk::ext4(&site.path("agent/store"), &site.path("disk.img"), 16 * MIB)?;
+    let agent = site.start_agent()?;
+    site.online().await?;
+    // One runs and five wait, of the other lanes too, when the last block goes.
+    site.script(&slow("close_batch", 700))?;
+    let mut ids = vec![create(&site, "end_of_day", json!({})).await?];
+    seen(&site, ids[0], "started", 1).await?;
+    for kind in ["open_menu", "check_update", "send_logs", "update", "lock"] {
+        let parameters = if kind == "update" { json!({ "apply": "now" }) } else { json!({}) };
+        ids.push(create(&site, kind, parameters).await?);
+    }
+    for id in &ids {
+        seen(&site, *id, "accepted", 1).await?;
+    }
+    disk.fill()?;
+    // Some come while nobody has looked yet, and some are refused.
+    for _ in 0..6 {
+        ids.push(create(&site, "unlock", json!({})).await?);
+    }
+    status(&site, &agent, "STORAGE_LOW", is_low).await?;
+    let refused = create(&site, "end_of_day", json!({})).await?;
+    site.cloud()?.wait_timeline(refused, "error", 1, PATIENCE).await?;
+    // What was accepted gets its verdict without a free block, kills and the update's restart
+    // included.
+    for _ in 0..3 {
+        agent.kill_9()?;
+        for id in ids.iter().take(6) {
+            site.verdict(*id).await?;
+        }
+    }
+    assert_eq!(site.effects_of(refused)?, 0);
+
+    disk.empty()?;
+    ids.push(refused);
+    for id in &ids {
+        assert_ne!(site.verdict(*id).await?.status, OperationStatus::Timeout);
+        has_one_verdict(&site, *id).await?;
+    }
+    let day = *ids.first().context("no operation")?;
+    for id in [day, refused] {
+        result(&site.verdict(id).await?)?;
+        assert_eq!(site.effects_of(id)?, u64::from(id == day));
+    }
+    unsent(&site, &agent, 0).await?;
+    let told = site.cloud()?.reports(site.terminal_id()).await?;
+    assert!(!told.iter().any(|report| report.body["event"] == "store_damaged"), "{told:?}");
+    assert!(agent.ends().iter().all(|end| end.code().is_none_or(|code| code == 0)));
     assert_eq!(agent.stop()?, Some(0));
     Ok(())
 }

@@ -4,12 +4,24 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use terminal_cloud::{DropHow, DropLink, FaultSwitches, NewOperation, Operation, OperationStatus};
+use terminal_cloud::{
+    DropHow, DropLink, FaultSwitches, NewOperation, Operation, OperationStatus, Transport,
+};
 use terminal_hal::OperationId;
 use terminal_harness::{Agent, Site, SiteOptions};
 
 /// What a test waits for must come within this.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
+
+/// Whose the site's terminal is.
+pub(crate) const ACCOUNT: &str = "P11223351";
+
+/// A test that this machine cannot run: said, and a failure where `E2E_REQUIRED` is set.
+pub(crate) fn skipped(why: &str) -> Result<()> {
+    ensure!(std::env::var_os("E2E_REQUIRED").is_none(), "E2E_REQUIRED is set, but {why}");
+    println!("skipped: {why}");
+    Ok(())
+}
 
 /// A site with a connected agent.
 pub(crate) async fn open(options: SiteOptions) -> Result<(Site, Agent)> {
@@ -17,6 +29,27 @@ pub(crate) async fn open(options: SiteOptions) -> Result<(Site, Agent)> {
     let agent = site.start_agent()?;
     site.online().await?;
     Ok((site, agent))
+}
+
+/// A site whose agent may upload to the receiver of its cloud; no agent runs yet.
+pub(crate) async fn with_receiver(options: SiteOptions) -> Result<Site> {
+    let site = Site::start(options).await?;
+    let port = site.cloud()?.addr().port();
+    let more =
+        format!("\n[uploads]\nhosts = [\"localhost:{port}\"]\nallow-private-addresses = true\n");
+    site.edit_config(|text| format!("{text}{more}"))?;
+    Ok(site)
+}
+
+/// The cloud dies and comes up again with another certificate.
+pub(crate) async fn restart_with(site: &mut Site, certificate: String, key: String) -> Result<()> {
+    site.kill_cloud().await?;
+    site.edit_cloud(|config| {
+        if let Transport::Tls(tls) = &mut config.transport {
+            (tls.cert_chain_pem, tls.key_pem) = (certificate.into_bytes(), key.into_bytes());
+        }
+    })?;
+    site.restart_cloud().await
 }
 
 /// An operation for the site's terminal, with the defaults of its kind.
@@ -102,7 +135,7 @@ pub(crate) async fn clear_faults(site: &Site) -> Result<()> {
 /// Waits until the agent itself says that so many reports wait to be acked.
 pub(crate) async fn unsent(site: &Site, agent: &Agent, reports: u64) -> Result<()> {
     let what = format!("{reports} unsent reports");
-    site.until(&what, async |_| Ok(agent.ask("status")?["unsent_reports"] == reports)).await
+    status(site, agent, &what, |status| status["unsent_reports"] == reports).await.map(drop)
 }
 
 /// Waits until something that the agent's `status` says holds.
@@ -120,4 +153,10 @@ pub(crate) async fn status(
     })
     .await?;
     Ok(last)
+}
+
+/// SHA-256 in hex.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }

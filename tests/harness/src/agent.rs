@@ -1,9 +1,10 @@
 //! Agent processes: built once, started, killed, asked.
 
 use std::{
+    ffi::OsString,
     fs::{File, OpenOptions},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, OnceLock, PoisonError},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -44,6 +45,14 @@ fn build() -> Result<PathBuf> {
     let mut command = Command::new(cargo);
     command.args(["build", "--quiet", "--package", "terminal-agent", "--bin", "terminal-agent"]);
     command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+    // What cargo tells the program that asks about its own package: build scripts that look at
+    // such variables would take everything for changed, and the next build again.
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&name);
+        }
+    }
     if profile.ends_with("release") {
         command.arg("--release");
     }
@@ -52,6 +61,49 @@ fn build() -> Result<PathBuf> {
     }
     ensure!(command.status()?.success(), "the agent does not build");
     Ok(profile.join("terminal-agent"))
+}
+
+/// How an agent process is started.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    /// Its configuration file.
+    pub config: PathBuf,
+    /// What it logs is added to this file.
+    pub log: PathBuf,
+    /// A program and its arguments that start the agent in turn, such as `ip netns exec NAME`.
+    pub wrapper: Vec<OsString>,
+    /// Added to its environment.
+    pub environment: Vec<(OsString, OsString)>,
+    /// Least time from its end to its next start.
+    pub restart_after: Duration,
+}
+
+impl Launch {
+    /// Nothing but the agent.
+    pub fn new(config: &Path, log: &Path) -> Self {
+        Self {
+            config: config.to_owned(),
+            log: log.to_owned(),
+            wrapper: Vec::new(),
+            environment: Vec::new(),
+            restart_after: Duration::ZERO,
+        }
+    }
+
+    fn command(&self, binary: &Path) -> Command {
+        let mut command = match self.wrapper.split_first() {
+            Some((program, arguments)) => {
+                let mut command = Command::new(program);
+                command.args(arguments).arg(binary);
+                command
+            }
+            None => Command::new(binary),
+        };
+        command.args(["run", "--config"]).arg(&self.config);
+        command.env_remove("NOTIFY_SOCKET");
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
+    }
 }
 
 /// An agent that is started again whenever it ends, as a service manager would, until it is
@@ -68,22 +120,29 @@ struct Shared {
     /// Whether the next end is followed by a start.
     keep: bool,
     starts: u32,
+    /// How each process that was started again has ended.
+    ends: Vec<ExitStatus>,
 }
 
 impl Agent {
     /// Starts an agent on a configuration file. What it logs is added to `log`.
     pub fn start(config: &Path, log: &Path) -> Result<Self> {
+        Self::launch(Launch::new(config, log))
+    }
+
+    /// Starts an agent.
+    pub fn launch(launch: Launch) -> Result<Self> {
         let binary = agent_binary()?;
-        let log_file = OpenOptions::new().create(true).append(true).open(log)?;
-        let first = spawn(&binary, config, &log_file)?;
-        let shared = Shared { child: Some(first), keep: true, starts: 1 };
+        let config = launch.config.clone();
+        let log_file = OpenOptions::new().create(true).append(true).open(&launch.log)?;
+        let first = spawn(&binary, &launch, &log_file)?;
+        let shared = Shared { child: Some(first), keep: true, starts: 1, ends: Vec::new() };
         let shared = Arc::new(Mutex::new(shared));
         let (of_thread, binary_of_thread) = (Arc::clone(&shared), binary.clone());
-        let config_of_thread = config.to_owned();
         let supervisor = thread::spawn(move || {
-            supervise(&of_thread, &binary_of_thread, &config_of_thread, &log_file);
+            supervise(&of_thread, &binary_of_thread, &launch, &log_file);
         });
-        Ok(Self { config: config.to_owned(), binary, shared, supervisor: Some(supervisor) })
+        Ok(Self { config, binary, shared, supervisor: Some(supervisor) })
     }
 
     /// Process id of the running process.
@@ -96,6 +155,11 @@ impl Agent {
         self.shared().starts
     }
 
+    /// How each process that was started again has ended, oldest first.
+    pub fn ends(&self) -> Vec<ExitStatus> {
+        self.shared().ends.clone()
+    }
+
     /// SIGKILL; it is started again at once.
     pub fn kill_9(&self) -> Result<()> {
         self.signal(Signal::SIGKILL)
@@ -103,7 +167,9 @@ impl Agent {
 
     /// Any signal to the running process.
     pub fn signal(&self, signal: Signal) -> Result<()> {
-        let pid = self.pid().context("the agent does not run")?;
+        // While this is held the supervisor does not reap it: the id is not another process's.
+        let shared = self.shared();
+        let pid = shared.child.as_ref().map(Child::id).context("the agent does not run")?;
         Ok(kill(Pid::from_raw(pid.try_into()?), signal)?)
     }
 
@@ -181,27 +247,27 @@ impl Drop for Agent {
     }
 }
 
-fn spawn(binary: &Path, config: &Path, log: &File) -> std::io::Result<Child> {
-    Command::new(binary)
-        .args(["run", "--config"])
-        .arg(config)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(log.try_clone()?)
-        .env_remove("NOTIFY_SOCKET")
-        .spawn()
+fn spawn(binary: &Path, launch: &Launch, log: &File) -> std::io::Result<Child> {
+    let mut command = launch.command(binary);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log.try_clone()?).spawn()
 }
 
-fn supervise(shared: &Mutex<Shared>, binary: &Path, config: &Path, log: &File) {
+fn supervise(shared: &Mutex<Shared>, binary: &Path, launch: &Launch, log: &File) {
+    let mut ended_at = None;
     loop {
         {
             let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
             if !shared.keep {
                 return;
             }
-            let ended = shared.child.as_mut().is_none_or(|c| !matches!(c.try_wait(), Ok(None)));
-            if ended {
-                shared.child = spawn(binary, config, log).ok();
+            if let Some(status) = shared.child.as_mut().and_then(|c| c.try_wait().ok().flatten()) {
+                shared.child = None;
+                shared.ends.push(status);
+                ended_at = Some(Instant::now());
+            }
+            let rests = ended_at.is_some_and(|at| at.elapsed() < launch.restart_after);
+            if shared.child.is_none() && !rests {
+                shared.child = spawn(binary, launch, log).ok();
                 shared.starts += 1;
             }
         }

@@ -8,7 +8,7 @@ mod relay;
 mod rest;
 mod site;
 
-pub use agent::{Agent, agent_binary};
+pub use agent::{Agent, Launch, agent_binary};
 pub use relay::Relay;
 pub use rest::{Answer, Rest};
 pub use site::{Site, SiteOptions};

@@ -11,11 +11,12 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use terminal_cloud::{
-    Cloud, CloudConfig, FaultSwitches, NewToken, Operation, OperationStatus, Pki, Transport,
+    Cloud, CloudConfig, FaultSwitches, NewToken, Operation, OperationStatus, Pki, StartError,
+    Transport,
 };
 use terminal_hal::OperationId;
 
-use crate::{Agent, Relay, Rest};
+use crate::{Agent, Launch, Relay, Rest};
 
 /// Where operations are created and read.
 const OPERATIONS: &str = "/v1/admin/terminals/operations";
@@ -214,7 +215,17 @@ target = "stderr"
 
     /// Starts an agent.
     pub fn start_agent(&self) -> Result<Agent> {
-        Agent::start(&self.agent_config(), &self.path("agent.log"))
+        Agent::launch(self.launch())
+    }
+
+    /// How an agent of this site is started.
+    pub fn launch(&self) -> Launch {
+        Launch::new(&self.agent_config(), &self.path("agent.log"))
+    }
+
+    /// The authority that vouches for the cloud and its terminals.
+    pub fn pki(&self) -> &Pki {
+        &self.pki
     }
 
     /// A REST client.
@@ -299,11 +310,28 @@ target = "stderr"
         Ok(())
     }
 
-    /// Starts the cloud again on its data and its port.
+    /// Changes how a killed cloud will be started again.
+    pub fn edit_cloud(&mut self, edit: impl FnOnce(&mut CloudConfig)) -> Result<()> {
+        edit(self.stopped.as_mut().context("the cloud runs")?);
+        Ok(())
+    }
+
+    /// Starts the cloud again on its data and its port. Meanwhile somebody else's connection may
+    /// have been given that port: it is waited for.
     pub async fn restart_cloud(&mut self) -> Result<()> {
         let config = self.stopped.take().context("the cloud runs")?;
-        self.cloud = Some(Cloud::start(config).await?);
-        Ok(())
+        let until = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            match Cloud::start(config.clone()).await {
+                Err(StartError::Listen(..)) if tokio::time::Instant::now() < until => {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+                started => {
+                    self.cloud = Some(started?);
+                    return Ok(());
+                }
+            }
+        }
     }
 
     /// The site's folder, kept until the site is dropped.

@@ -85,6 +85,10 @@ impl Executor {
         self.tasks.spawn_local(async move {
             let answer = questions::ask(&hardware.hal, &order).await;
             let (id, attempt) = (order.id, order.attempt);
+            // What the process before has held outlives it where the application has its own.
+            if let (true, Some(payments)) = (questions::is_over(&answer), &hardware.hal.payments) {
+                hold::release(payments.as_ref(), id).await;
+            }
             let _ = events.send(Event::Verified { id, attempt, answer }).await;
         });
     }

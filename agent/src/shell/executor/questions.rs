@@ -35,6 +35,17 @@ pub(super) async fn ask(hal: &Hal, order: &StartOrder) -> Verification {
     }
 }
 
+/// Whether the attempt that was asked about is over; the next one holds payments by itself.
+pub(super) const fn is_over(answer: &Verification) -> bool {
+    match answer {
+        Verification::NotStarted
+        | Verification::Completed(_)
+        | Verification::Failed(_)
+        | Verification::Unknown => true,
+        Verification::Running | Verification::Unavailable | Verification::RestartRequired => false,
+    }
+}
+
 /// `None` when the hardware does not answer.
 async fn in_time<T>(question: impl Future<Output = Result<T, Failure>>) -> Option<T> {
     match tokio::time::timeout(ANSWER_TIME_MAX, question).await {

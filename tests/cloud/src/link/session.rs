@@ -167,7 +167,7 @@ impl Link {
         let Ears { stop, wake, orders } = ears;
         let idle = self.shared.config.idle_timeout();
         let mut changes = self.shared.faults.changes();
-        let mut dead_at = Instant::now() + idle;
+        let mut minded_at = Instant::now();
         loop {
             let faults = changes.borrow_and_update().clone();
             if faults.black_hole {
@@ -175,9 +175,10 @@ impl Link {
                     stop = stopped(stop) => return Err(End::Stopped(stop)),
                     _ = changes.changed() => {}
                 }
-                dead_at = Instant::now() + idle;
+                minded_at = Instant::now();
                 continue;
             }
+            let dead_at = minded_at.max(self.socket.heard_at()) + idle;
             tokio::select! {
                 biased;
                 stop = stopped(stop) => return Err(End::Stopped(stop)),
@@ -186,11 +187,9 @@ impl Link {
                 () = wake.notified() => self.dispatch().await?,
                 () = due(self.redispatch_at) => self.dispatch().await?,
                 Some(order) = orders.recv() => self.obey(order).await?,
-                batch = self.socket.receive() => {
-                    self.take(batch?).await?;
-                    dead_at = Instant::now() + idle;
-                }
-                () = sleep_until(dead_at) => {
+                batch = self.socket.receive() => self.take(batch?).await?,
+                // Bytes of an unfinished message may have come meanwhile.
+                () = sleep_until(dead_at) => if self.socket.heard_at() + idle <= dead_at {
                     let reason = format!("nothing came for {} s", idle.as_secs_f32());
                     return Err(End::Stopped(Stop::close(close_code::GOING_AWAY, reason)));
                 }

@@ -1,11 +1,20 @@
 //! The WebSocket of one link: frames in, frames out, every wait with a deadline.
 
-use std::time::Duration;
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use terminal_core::protocol::{CloudFrame, TEXT_FRAME_BYTES_MAX, encode};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::Instant,
+};
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
@@ -34,7 +43,7 @@ pub(super) enum Gone {
 }
 
 pub(super) struct Socket {
-    stream: WebSocketStream<TokioIo<Upgraded>>,
+    stream: WebSocketStream<Listening>,
 }
 
 impl Socket {
@@ -43,8 +52,14 @@ impl Socket {
             .max_message_size(Some(TEXT_FRAME_BYTES_MAX))
             .max_frame_size(Some(TEXT_FRAME_BYTES_MAX))
             .max_write_buffer_size(1 << 20);
+        let io = Listening { io, heard_at: Instant::now() };
         let stream = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
         Self { stream }
+    }
+
+    /// When bytes came last, whether or not they ended a message.
+    pub(super) fn heard_at(&self) -> Instant {
+        self.stream.get_ref().heard_at
     }
 
     /// Waits for a frame and takes what has arrived with it. Cancelling loses nothing.
@@ -130,5 +145,44 @@ fn read(next: Option<Result<Message, Error>>) -> Result<Message, Gone> {
             Err(Gone::Breach { code: INVALID_DATA, reason: error.to_string() })
         }
         Some(Err(error)) => Err(Gone::Peer(error.to_string())),
+    }
+}
+
+/// Notes when bytes come: on a slow line a message takes longer than a peer may be silent.
+struct Listening {
+    io: TokioIo<Upgraded>,
+    heard_at: Instant,
+}
+
+impl AsyncRead for Listening {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.io).poll_read(context, buffer);
+        if buffer.filled().len() > before {
+            self.heard_at = Instant::now();
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Listening {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(context)
     }
 }

@@ -5,10 +5,11 @@ use std::time::Duration;
 use futures_util::SinkExt as _;
 use serde_json::json;
 use terminal_cloud::NewOperation;
+use tokio::io::AsyncWriteExt as _;
 use tokio_tungstenite::tungstenite::Message;
 use uuid::Uuid;
 
-use crate::bench::{Bench, SOON, epoch, hello, refusal};
+use crate::bench::{Bench, SOON, epoch, event, hello, refusal};
 
 #[tokio::test]
 async fn an_upgrade_without_the_subprotocol_or_without_credentials_is_refused() {
@@ -160,6 +161,28 @@ async fn a_silent_link_is_dropped_and_a_ping_keeps_it() {
     }
     assert_eq!(u16::from(link.close_frame().await.code), 1001);
     bench.cloud.wait_online(&terminal.terminal_id, false, SOON).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_frame_that_comes_byte_by_byte_is_no_silence() {
+    let idle = Duration::from_secs(2);
+    let bench = Bench::with(|config| config.idle_timeout = Some(idle)).await;
+    let terminal = bench.terminal("1").await;
+    let mut link = bench.link(&terminal, epoch()).await;
+    let text = event(epoch(), 1).to_string();
+    // A text frame whose mask changes nothing.
+    let mut frame = vec![0x81, 0x80 | 126];
+    frame.extend_from_slice(&u16::try_from(text.len()).unwrap().to_be_bytes());
+    frame.extend_from_slice(&[0; 4]);
+    frame.extend_from_slice(text.as_bytes());
+    let apart = 2 * idle / u32::try_from(frame.len()).unwrap();
+    for byte in frame {
+        tokio::time::sleep(apart).await;
+        link.socket.get_mut().write_all(&[byte]).await.unwrap();
+        link.socket.get_mut().flush().await.unwrap();
+    }
+    link.acked(1).await;
+    assert_eq!(u16::from(link.close_frame().await.code), 1001);
 }
 
 #[tokio::test]

@@ -1,0 +1,47 @@
+//! Software updates, as far as they can be looked at without installing one.
+
+use super::{Checked, Circumstances, Suite, Trouble, holds};
+use crate::{
+    ErrorCode,
+    api::{Firmware, UpdateState},
+    operation::CheckUpdateParameters,
+};
+
+const FIRMWARE: &str = "firmware";
+
+pub(super) async fn checks(suite: &mut Suite, firmware: &dyn Firmware, at: &Circumstances) {
+    let name = "what runs has a version";
+    suite.check(FIRMWARE, name, versions(firmware)).await;
+    let name = "a check for updates is well formed and agrees with what runs";
+    suite.check(FIRMWARE, name, check(firmware, at)).await;
+    let name = "an installation that was never asked for has not started";
+    suite.check(FIRMWARE, name, never_asked_for(firmware, at)).await;
+}
+
+async fn versions(firmware: &dyn Firmware) -> Checked {
+    let versions = firmware.versions().await?;
+    let named = versions.iter().all(|running| !running.version.is_empty());
+    holds(!versions.is_empty() && named, || format!("{versions:?}"))
+}
+
+async fn check(firmware: &dyn Firmware, at: &Circumstances) -> Checked {
+    let (call, _handle) = at.call();
+    let result = match firmware.check(&call, &CheckUpdateParameters::default()).await {
+        Err(failure) if failure.code == ErrorCode::NetworkUnavailable => {
+            return Err(Trouble::Skipped("there is no network".to_owned()));
+        }
+        result => result?,
+    };
+    let available = !result.updates.is_empty();
+    holds(result.available == available, || format!("{result:?}"))?;
+    let digests = result.updates.iter().all(|update| update.sha256.len() == 64);
+    holds(digests, || format!("{:?}", result.updates))?;
+    let running = firmware.versions().await?;
+    let agree = result.current.iter().all(|current| running.contains(current));
+    holds(agree, || format!("{:?} runs, the check says {:?}", running, result.current))
+}
+
+async fn never_asked_for(firmware: &dyn Firmware, at: &Circumstances) -> Checked {
+    let state = firmware.query_update(at.operation()).await?;
+    holds(state == UpdateState::NotStarted, || format!("{state:?}"))
+}

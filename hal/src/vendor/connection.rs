@@ -1,0 +1,281 @@
+//! One connection to the payment application: requests out, answers and notifications in.
+//!
+//! It knows no method and decides nothing. When it ends, everybody who waits learns that the
+//! answer is lost.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use serde::Serialize;
+use serde_json::Value;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
+
+use super::{
+    lines::{LineError, Lines},
+    wire::{
+        Cancel, EventParams, FRAME_BYTES_MAX, HelloResult, Incoming, Outgoing, ProgressParams,
+        REQUESTS_MAX, RpcError, WRITE_MS_MAX, method,
+    },
+};
+use crate::api::Call;
+
+/// Messages that may wait to be written: every request and its cancellation.
+const OUTGOING_QUEUE: usize = 2 * REQUESTS_MAX;
+
+/// Why a connection is not, or no longer, of use.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ConnectionError {
+    #[error("connecting")]
+    Connect(#[source] std::io::Error),
+    #[error("asking who the peer is")]
+    Credentials(#[source] std::io::Error),
+    #[error("the peer runs as user {uid}, want one of {allowed:?}")]
+    Stranger { uid: u32, allowed: Vec<u32> },
+    #[error("it did not answer hello in time")]
+    HelloTimeout,
+    #[error("it refuses hello: {0}")]
+    HelloRefused(String),
+    #[error("it speaks protocol version {0}, want 1")]
+    Version(u32),
+    #[error("it closed the connection")]
+    Closed,
+    #[error(transparent)]
+    Line(#[from] LineError),
+    #[error("it sent what is no message: {0}")]
+    Malformed(String),
+    #[error("writing to the socket")]
+    Write(#[source] std::io::Error),
+    #[error("it does not read what is written to it")]
+    WriteTimeout,
+}
+
+/// What the application answered.
+pub(super) type Answer = Result<Value, RpcError>;
+
+/// A live connection that has said hello.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) hello: HelloResult,
+    next_id: AtomicU64,
+    outgoing: mpsc::Sender<Vec<u8>>,
+    /// `None` once the connection has ended.
+    waiting: Mutex<Option<BTreeMap<u64, Waiting>>>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    answer: oneshot::Sender<Answer>,
+    /// Whom to tell about progress.
+    call: Option<Call>,
+}
+
+/// A request that has been registered; dropping it forgets the request and asks the application
+/// to stop.
+#[derive(Debug)]
+pub(super) struct Exchange<'a> {
+    connection: &'a Connection,
+    id: u64,
+    /// Ends with an error when the connection does.
+    pub(super) answer: oneshot::Receiver<Answer>,
+    is_sent: bool,
+    is_answered: bool,
+}
+
+/// Why a request could not be handed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NotSent {
+    /// The connection has ended.
+    Ended,
+    /// As many requests are open as there may be.
+    TooMany,
+    /// It does not fit into a message.
+    TooLong,
+}
+
+impl Connection {
+    /// The connection and what it has to write.
+    pub(super) fn new(hello: HelloResult) -> (Self, mpsc::Receiver<Vec<u8>>) {
+        let (outgoing, to_write) = mpsc::channel(OUTGOING_QUEUE);
+        let waiting = Mutex::new(Some(BTreeMap::new()));
+        // `hello` was request 1.
+        (Self { hello, next_id: AtomicU64::new(2), outgoing, waiting }, to_write)
+    }
+
+    /// Registers a request and hands it over to be written.
+    pub(super) fn begin(
+        &self,
+        method: &str,
+        params: &impl Serialize,
+        call: Option<&Call>,
+    ) -> Result<Exchange<'_>, NotSent> {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let line = encode(Some(id), method, params).ok_or(NotSent::TooLong)?;
+        let (sender, answer) = oneshot::channel();
+        {
+            let mut waiting = self.waiting();
+            let waiting = waiting.as_mut().ok_or(NotSent::Ended)?;
+            if waiting.len() >= REQUESTS_MAX {
+                return Err(NotSent::TooMany);
+            }
+            waiting.insert(id, Waiting { answer: sender, call: call.cloned() });
+        }
+        let mut exchange =
+            Exchange { connection: self, id, answer, is_sent: false, is_answered: false };
+        match self.outgoing.try_send(line) {
+            Ok(()) => exchange.is_sent = true,
+            Err(mpsc::error::TrySendError::Full(_)) => return Err(NotSent::TooMany),
+            Err(mpsc::error::TrySendError::Closed(_)) => return Err(NotSent::Ended),
+        }
+        Ok(exchange)
+    }
+
+    /// Moves bytes until the connection ends; then everybody who waits is told.
+    pub(super) async fn run<R, W>(
+        &self,
+        lines: &mut Lines<R>,
+        writer: W,
+        to_write: mpsc::Receiver<Vec<u8>>,
+        on_event: &(dyn Fn(&str) + Send + Sync),
+    ) -> ConnectionError
+    where
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin,
+    {
+        let error = tokio::select! {
+            error = self.read(lines, on_event) => error,
+            error = write(writer, to_write) => error,
+        };
+        drop(self.waiting().take());
+        error
+    }
+
+    async fn read<R: AsyncRead + Unpin>(
+        &self,
+        lines: &mut Lines<R>,
+        on_event: &(dyn Fn(&str) + Send + Sync),
+    ) -> ConnectionError {
+        loop {
+            let line = match lines.next().await {
+                Ok(Some(line)) => line,
+                Ok(None) => return ConnectionError::Closed,
+                Err(error) => return error.into(),
+            };
+            if let Err(problem) = self.receive(&line, on_event) {
+                return ConnectionError::Malformed(problem);
+            }
+        }
+    }
+
+    fn receive(&self, line: &[u8], on_event: &(dyn Fn(&str) + Send + Sync)) -> Result<(), String> {
+        let message: Incoming = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+        match (message.method.as_deref(), message.id) {
+            (Some(method::PROGRESS), None) => self.progress(message.params),
+            (Some(method::EVENT), None) => {
+                if let Some(event) = read::<EventParams>(message.params) {
+                    on_event(&event.event);
+                }
+            }
+            // What a newer application says and this agent does not know.
+            (Some(_), _) => {}
+            (None, Some(id)) => {
+                let answer = match (message.result, message.error) {
+                    (Some(result), None) => Ok(result),
+                    (None, Some(error)) => Err(error),
+                    (Some(_), Some(_)) => return Err("result and error in one answer".to_owned()),
+                    (None, None) => return Err("neither result nor error".to_owned()),
+                };
+                self.answered(id, answer);
+            }
+            (None, None) => {
+                let error = message.error.ok_or("neither method nor id")?;
+                return Err(format!("it could not read a request: {}", error.message));
+            }
+        }
+        Ok(())
+    }
+
+    fn progress(&self, params: Option<Value>) {
+        let Some(progress) = read::<ProgressParams>(params) else { return };
+        let waiting = self.waiting();
+        let waiting = waiting.as_ref().and_then(|waiting| waiting.get(&progress.request));
+        if let Some(call) = waiting.and_then(|waiting| waiting.call.as_ref()) {
+            call.progress(&progress.phase, progress.percent);
+        }
+    }
+
+    /// An answer that nobody waits for any more is dropped.
+    fn answered(&self, id: u64, answer: Answer) {
+        let waiting = self.waiting().as_mut().and_then(|waiting| waiting.remove(&id));
+        if let Some(waiting) = waiting {
+            let _ = waiting.answer.send(answer);
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Option<BTreeMap<u64, Waiting>>> {
+        // The map is whole after every statement.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Exchange<'_> {
+    /// Asks the application to stop; it still answers.
+    pub(super) fn cancel(&self) {
+        if let Some(line) = encode(None, method::CANCEL, &Cancel { request: self.id }) {
+            // Without room the application is not reading anyway.
+            let _ = self.connection.outgoing.try_send(line);
+        }
+    }
+
+    /// The answer is here.
+    pub(super) const fn answered(&mut self) {
+        self.is_answered = true;
+    }
+}
+
+impl Drop for Exchange<'_> {
+    fn drop(&mut self) {
+        if let Some(waiting) = self.connection.waiting().as_mut() {
+            waiting.remove(&self.id);
+        }
+        if self.is_sent && !self.is_answered {
+            self.cancel();
+        }
+    }
+}
+
+/// A message as a line; `None` when it is too long.
+pub(super) fn encode(id: Option<u64>, method: &str, params: &impl Serialize) -> Option<Vec<u8>> {
+    let message = Outgoing { jsonrpc: "2.0", id, method, params };
+    let mut line = serde_json::to_vec(&message).ok()?;
+    line.push(b'\n');
+    (line.len() <= FRAME_BYTES_MAX).then_some(line)
+}
+
+fn read<T: serde::de::DeserializeOwned>(params: Option<Value>) -> Option<T> {
+    serde_json::from_value(params?).ok()
+}
+
+/// Writes until that fails.
+async fn write<W: AsyncWrite + Unpin>(
+    mut writer: W,
+    mut to_write: mpsc::Receiver<Vec<u8>>,
+) -> ConnectionError {
+    while let Some(line) = to_write.recv().await {
+        match timeout(Duration::from_millis(WRITE_MS_MAX), writer.write_all(&line)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return ConnectionError::Write(error),
+            Err(_) => return ConnectionError::WriteTimeout,
+        }
+    }
+    ConnectionError::Closed
+}

@@ -1,0 +1,133 @@
+//! The bridge to a payment application that runs as a process of its own.
+//!
+//! It speaks JSON-RPC 2.0 over a Unix socket, as `VENDOR.md` describes: the application listens,
+//! the agent connects, checks who the peer is, and connects again when the connection breaks. What
+//! is cut off is asked about by operation id or is harmless to repeat; nothing is repeated blind.
+
+use std::{path::PathBuf, sync::Arc};
+
+use tokio::sync::watch;
+
+mod connection;
+mod failure;
+mod firmware;
+mod health;
+mod lenient;
+pub mod lines;
+mod logs;
+mod once;
+mod payments;
+mod power;
+mod request;
+mod screen;
+mod supervisor;
+#[cfg(test)]
+mod tests;
+pub mod wire;
+
+use crate::{Failure, api::Hal};
+use request::Holds;
+use supervisor::Link;
+
+/// How to reach the payment application.
+#[derive(Clone, Debug)]
+pub struct VendorConfig {
+    /// The socket that it listens on.
+    pub socket: PathBuf,
+    /// The users that it may run as.
+    pub allowed_uids: Vec<u32>,
+    /// Told to it.
+    pub agent_version: String,
+}
+
+/// A payment application behind a socket; clones are the same one. It implements every
+/// capability; [`Vendor::hal`] leaves out those that are not wanted.
+#[derive(Clone, Debug)]
+pub struct Vendor {
+    link: watch::Receiver<Link>,
+    news: watch::Receiver<VendorNews>,
+    holds: Arc<Holds>,
+}
+
+/// What has happened so far, counted: a reader that is slow misses nothing that still matters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct VendorNews {
+    /// Connections that said hello.
+    pub connections: u64,
+    /// Events that health or payments have changed.
+    pub changes: u64,
+}
+
+/// What an application may be able to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "each is the trait of that name")]
+pub enum VendorCapability {
+    Payments,
+    Screen,
+    Logs,
+    Firmware,
+    Power,
+    Health,
+}
+
+impl VendorCapability {
+    /// Every one.
+    pub const ALL: [Self; 6] =
+        [Self::Payments, Self::Screen, Self::Logs, Self::Firmware, Self::Power, Self::Health];
+
+    /// The name in `hello`; methods begin with it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Payments => "payments",
+            Self::Screen => "screen",
+            Self::Logs => "logs",
+            Self::Firmware => "firmware",
+            Self::Power => "power",
+            Self::Health => "health",
+        }
+    }
+
+    /// The capability of that name, or `None`.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|capability| capability.as_str() == name)
+    }
+}
+
+impl Vendor {
+    /// Begins to connect, in a task of the current runtime that ends with the last clone.
+    pub fn open(config: VendorConfig) -> Self {
+        let (link_sender, link) = watch::channel(Link::Down("not connected yet".to_owned()));
+        let (news_sender, news) = watch::channel(VendorNews::default());
+        tokio::spawn(supervisor::keep_connected(config, link_sender, news_sender));
+        Self { link, news, holds: Arc::default() }
+    }
+
+    /// These of its capabilities.
+    pub fn hal(&self, capabilities: &[VendorCapability]) -> Hal {
+        let has = |capability| capabilities.contains(&capability);
+        let this = Arc::new(self.clone());
+        Hal {
+            payments: has(VendorCapability::Payments).then(|| Arc::clone(&this) as _),
+            logs: has(VendorCapability::Logs).then(|| Arc::clone(&this) as _),
+            firmware: has(VendorCapability::Firmware).then(|| Arc::clone(&this) as _),
+            screen: has(VendorCapability::Screen).then(|| Arc::clone(&this) as _),
+            power: has(VendorCapability::Power).then(|| Arc::clone(&this) as _),
+            health: has(VendorCapability::Health).then(|| Arc::clone(&this) as _),
+        }
+    }
+
+    /// What the application says that it can do; waits for it.
+    ///
+    /// # Errors
+    /// `HAL_UNAVAILABLE` when it does not connect within ten seconds.
+    pub async fn capabilities(&self) -> Result<Vec<VendorCapability>, Failure> {
+        let connection = self.connected(None).await?;
+        let offered = connection.hello.capabilities.iter();
+        Ok(offered.filter_map(|name| VendorCapability::from_name(name)).collect())
+    }
+
+    /// Tells when something has happened.
+    pub fn news(&self) -> watch::Receiver<VendorNews> {
+        self.news.clone()
+    }
+}

@@ -1,0 +1,52 @@
+//! What the fuzz targets run: one function per target, each from bytes to nothing or a panic.
+//!
+//! A target promises more than that nothing panics: see `README.md`. The functions know nothing of
+//! a fuzzer, so that `tests/replay.rs` runs the same ones over the committed corpora, and
+//! `libfuzzer/` is left with one line per target.
+
+mod agent_files;
+mod arguments;
+mod config;
+mod engine;
+mod frames;
+mod hal_answer;
+mod input;
+mod ledger;
+mod link;
+mod log_data;
+mod mock_files;
+mod nearly;
+mod results;
+mod store;
+mod store_records;
+mod url;
+mod world;
+
+pub use arguments::arguments;
+pub use config::config;
+pub use engine::engine;
+pub use frames::{agent_frame, cloud_frame};
+pub use hal_answer::hal_answer;
+pub use link::link;
+pub use log_data::log_data;
+pub use mock_files::mock_files;
+pub use store_records::store_records;
+pub use url::url;
+
+/// A target, and the name of its corpus.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target.
+pub const TARGETS: &[Target] = &[
+    ("cloud_frame", cloud_frame),
+    ("agent_frame", agent_frame),
+    ("log_data", log_data),
+    ("engine", engine),
+    ("config", config),
+    ("store_records", store_records),
+    ("hal_answer", hal_answer),
+    ("mock_files", mock_files),
+    ("link", link),
+    ("url", url),
+    ("arguments", arguments),
+];
