@@ -8,6 +8,7 @@ mod batch;
 mod clock;
 mod control;
 mod executor;
+mod hardware;
 mod journal;
 mod run;
 mod surroundings;

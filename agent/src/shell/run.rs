@@ -18,7 +18,8 @@ use super::{
     clock::{self, LastGoodTime},
     control::{self, ControlCall, Facts},
     executor::{Executor, Hardware},
-    surroundings::{HardwareNews, boot, https_uploads, open_hal, watch_network},
+    hardware::{self, HardwareNews},
+    surroundings::{boot, https_uploads, watch_network},
     watchdog::Watchdog,
 };
 use crate::{
@@ -137,7 +138,7 @@ impl Shell {
         let (event_sender, events) = mpsc::channel(EVENTS_MAX);
         let (health_changed, health_changes) = mpsc::channel(1);
         let news = HardwareNews { events: event_sender.clone(), health_changed };
-        let hal = open_hal(&config, &rebooting, &tasks, news).await?;
+        let hal = hardware::open(&config, &rebooting, &tasks, news).await?;
         let (boot_id, boot_reason) = boot(&hal).await?;
         let identity = Identity {
             terminal_id: config.terminal.id.clone(),

@@ -26,7 +26,7 @@ struct Device {
 }
 
 impl Device {
-    async fn start(script: &Value, capabilities: Option<&str>) -> Result<Self> {
+    async fn start(script: &Value, sources: Option<&str>) -> Result<Self> {
         let site = Site::start(SiteOptions::default()).await?;
         site.script(script)?;
         let mut launch = support::launch(&site.path("agent"));
@@ -34,9 +34,10 @@ impl Device {
         launch.state = site.path("agent/mock-state.json");
         site.edit_config(|text| {
             let text = through_bridge(text, &launch.socket);
-            let key = capabilities.map(|list| format!("\ncapabilities = {list}"));
-            let socket = format!("socket = \"{}\"", launch.socket.display());
-            text.replace(&socket, &format!("{socket}{}", key.unwrap_or_default()))
+            match sources {
+                Some(sources) => text.replace("backend = \"vendor\"", sources),
+                None => text,
+            }
         })?;
         let on_reboot: Arc<OnceLock<Arc<Agent>>> = Arc::default();
         let app = start(&launch, &on_reboot)?;
@@ -170,7 +171,8 @@ async fn every_operation_runs_through_the_bridge() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_its_application_the_agent_stays_online_and_says_what_is_missing() -> Result<()> {
-    let mut device = Device::start(&json!({}), Some("[\"payments\", \"screen\"]")).await?;
+    let mut device =
+        Device::start(&json!({}), Some("payments = \"vendor\"\nscreen = \"vendor\"")).await?;
     device.site.online().await?;
     device.app = None;
     let operation = device.site.run("end_of_day", json!({})).await?;
