@@ -81,9 +81,9 @@ impl ConfigurationState {
         self.record.applied.as_ref().map_or(0, |applied| applied.revision)
     }
 
-    /// A payment application that has (re)started may have forgotten its settings.
-    pub(super) fn reapply(&mut self, now: Monotonic) {
-        self.stale = self.record.applied.is_some();
+    /// What is on record may not be in force any more.
+    fn reapply(&mut self, now: Monotonic) {
+        self.stale |= self.record.applied.is_some();
         self.look(now);
     }
 
@@ -185,6 +185,14 @@ impl Engine {
         state.look(out.moment.monotonic);
     }
 
+    /// A payment application that has (re)started may have forgotten its settings, also those that
+    /// it has just been given and has not answered about.
+    pub(super) fn on_hal_connected(&mut self, out: &mut Output<'_>) {
+        let by_operation = !self.lane_is_free(Lane::Configuration);
+        self.configuration.stale |= by_operation || self.configuration.is_running();
+        self.configuration.reapply(out.moment.monotonic);
+    }
+
     /// Whether applying has to wait for something that is not a moment: a restart, or an
     /// operation that configures.
     pub(super) fn configuration_is_held(&self) -> bool {
@@ -202,6 +210,7 @@ impl Engine {
         let state = &mut self.configuration;
         let Some(next) = state.newest().cloned() else {
             state.call = Call::Settled;
+            state.stale = false;
             return;
         };
         let deadline = now.plus_ms(CONFIGURE_MS_MAX);

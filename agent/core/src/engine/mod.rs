@@ -230,7 +230,7 @@ impl Engine {
                 self.on_verified(*id, *attempt, answer, out);
             }
             Event::Configured { call, outcome } => self.on_configured(*call, outcome, out),
-            Event::HalConnected => self.configuration.reapply(out.moment.monotonic),
+            Event::HalConnected => self.on_hal_connected(out),
             Event::HealthObserved(health) => self.on_health(health, out),
             Event::StorageChanged { low } => self.on_storage(*low, out),
             Event::StopRequested => self.on_stop(out),

@@ -29,6 +29,11 @@ fn unavailable() -> ConfigurationOutcome {
     ConfigurationOutcome::Unavailable(Failure::new(ErrorCode::HalUnavailable, "starting"))
 }
 
+fn configure(w: &World, n: u128, revision: u64) -> OperationFrame {
+    let parameters = object(json!({"revision": revision, "config": {"b": revision}}));
+    OperationFrame { parameters, ..w.operation(n, OperationKind::Configure) }
+}
+
 /// Connected, with that revision in force.
 fn configured(revision: u64) -> World {
     let mut w = World::connected();
@@ -182,6 +187,33 @@ fn a_connect_while_it_is_being_applied_applies_it_once_more() {
 
 // Rule 18
 #[test]
+fn a_connect_while_the_first_one_is_being_applied_applies_it_once_more() {
+    let mut w = World::connected();
+    w.configuration(1);
+    assert!(w.step(&Event::HalConnected).configured().is_empty());
+    assert_eq!(w.configured(1, applied()).configured(), [1]);
+    assert!(w.configured(1, applied()).is_empty());
+    w.configuration(2);
+    assert!(w.configured(2, applied()).configured().is_empty());
+}
+
+// Rule 18
+#[test]
+fn a_connect_while_an_operation_configures_applies_what_it_has_put_in_force_once_more() {
+    for mut w in [World::connected(), configured(1)] {
+        let frame = configure(&w, 1, 1);
+        w.send(frame);
+        assert!(w.step(&Event::HalConnected).configured().is_empty());
+        assert_eq!(w.complete(1).configured(), [1]);
+        w.configured(1, applied());
+        let frame = configure(&w, 2, 1);
+        w.send(frame);
+        assert!(w.complete(2).configured().is_empty());
+    }
+}
+
+// Rule 18
+#[test]
 fn after_a_connect_a_rejected_revision_makes_room_for_the_one_in_force() {
     let mut w = configured(3);
     w.configuration(4);
@@ -205,10 +237,6 @@ fn what_was_wanted_before_a_crash_is_applied_after_it() {
 // Rules 6 and 18
 #[test]
 fn configurations_and_configure_operations_are_applied_one_after_the_other() {
-    let configure = |w: &World, n: u128, revision: u64| {
-        let parameters = object(json!({"revision": revision, "config": {"b": revision}}));
-        OperationFrame { parameters, ..w.operation(n, OperationKind::Configure) }
-    };
     let mut w = World::connected();
     let frame = configure(&w, 1, 1);
     assert_eq!(w.send(frame).starts(), [(id(1), 1)]);
@@ -225,8 +253,7 @@ fn configurations_and_configure_operations_are_applied_one_after_the_other() {
 fn a_stale_configure_operation_fails_without_having_started() {
     let mut w = configured(5);
     for (n, revision, stale) in [(1, 4, true), (2, 5, false)] {
-        let parameters = object(json!({"revision": revision, "config": {}}));
-        let frame = OperationFrame { parameters, ..w.operation(n, OperationKind::Configure) };
+        let frame = configure(&w, n, revision);
         let effects = w.send(frame);
         assert_eq!(effects.starts().is_empty(), stale);
         if stale {
