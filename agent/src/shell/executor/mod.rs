@@ -6,6 +6,7 @@
 mod hold;
 mod operations;
 mod questions;
+mod update;
 
 use std::{collections::HashMap, future::Future, rc::Rc, sync::Arc, time::Duration};
 
