@@ -315,7 +315,7 @@ impl Shell {
             Effect::Abandon(id) => self.executor.abandon(id),
             Effect::Verify(order) => self.executor.verify(*order),
             Effect::Restart(order) => self.executor.restart(*order),
-            Effect::Configure(configuration) => self.executor.configure(configuration),
+            Effect::Configure(order) => self.executor.configure(order),
             Effect::ReadHealth => {
                 self.look_at_storage();
                 self.executor.read_health(self.store.free_bytes());

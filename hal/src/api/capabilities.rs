@@ -172,6 +172,25 @@ pub trait Firmware: Send + Sync {
         parameters: &'a CheckUpdateParameters,
     ) -> HalFuture<'a, CheckUpdateResult>;
 
+    /// Whether the maintenance window is a time of day of the system clock. The agent then holds it
+    /// back while nobody vouches for that clock. False where the window is told by whoever has a
+    /// clock of its own.
+    fn window_follows_system_clock(&self) -> bool {
+        true
+    }
+
+    /// Whether [`Firmware::install`] could begin now; changes nothing. The agent asks before it
+    /// closes the batch for an update.
+    ///
+    /// # Errors
+    /// What `install` would refuse it with before it changes anything: `OUTSIDE_WINDOW` with
+    /// `retry_after_s`, `LOW_BATTERY`, …
+    fn check_ready<'a>(
+        &'a self,
+        call: &'a Call,
+        parameters: &'a UpdateParameters,
+    ) -> HalFuture<'a, ()>;
+
     /// Downloads, verifies and installs; never restarts the device.
     ///
     /// # Errors

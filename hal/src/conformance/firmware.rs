@@ -2,9 +2,9 @@
 
 use super::{Checked, Circumstances, Suite, Trouble, holds};
 use crate::{
-    ErrorCode,
+    ErrorCode, SideEffects,
     api::{Firmware, UpdateState},
-    operation::CheckUpdateParameters,
+    operation::{CheckUpdateParameters, UpdateParameters},
 };
 
 const FIRMWARE: &str = "firmware";
@@ -14,6 +14,8 @@ pub(super) async fn checks(suite: &mut Suite, firmware: &dyn Firmware, at: &Circ
     suite.check(FIRMWARE, name, versions(firmware)).await;
     let name = "a check for updates is well formed and agrees with what runs";
     suite.check(FIRMWARE, name, check(firmware, at)).await;
+    let name = "asking whether an installation could begin starts none";
+    suite.check(FIRMWARE, name, ready(firmware, at)).await;
     let name = "an installation that was never asked for has not started";
     suite.check(FIRMWARE, name, never_asked_for(firmware, at)).await;
 }
@@ -39,6 +41,21 @@ async fn check(firmware: &dyn Firmware, at: &Circumstances) -> Checked {
     let running = firmware.versions().await?;
     let agree = result.current.iter().all(|current| running.contains(current));
     holds(agree, || format!("{:?} runs, the check says {:?}", running, result.current))
+}
+
+async fn ready(firmware: &dyn Firmware, at: &Circumstances) -> Checked {
+    let (call, _handle) = at.call();
+    match firmware.check_ready(&call, &UpdateParameters::default()).await {
+        Err(failure) if failure.code == ErrorCode::OutsideWindow => {
+            holds(failure.retry_after_s.is_some(), || "no retry_after_s".to_owned())?;
+        }
+        Err(failure) => {
+            holds(failure.side_effects == SideEffects::None, || format!("{failure:?}"))?;
+        }
+        Ok(()) => {}
+    }
+    let state = firmware.query_update(call.id).await?;
+    holds(state == UpdateState::NotStarted, || format!("{state:?}"))
 }
 
 async fn never_asked_for(firmware: &dyn Firmware, at: &Circumstances) -> Checked {

@@ -51,6 +51,20 @@ impl Firmware for MockTerminal {
         Box::pin(self.perform(Method::CheckUpdate, Some(call), |shared| shared.check(parameters)))
     }
 
+    fn window_follows_system_clock(&self) -> bool {
+        self.shared().script().window_follows_clock
+    }
+
+    fn check_ready<'a>(
+        &'a self,
+        call: &'a Call,
+        parameters: &'a UpdateParameters,
+    ) -> HalFuture<'a, ()> {
+        Box::pin(self.perform(Method::CheckReady, Some(call), |shared| {
+            shared.prospect(call.id, parameters).map(|_| ())
+        }))
+    }
+
     fn install<'a>(
         &'a self,
         call: &'a Call,
@@ -170,7 +184,8 @@ impl Shared {
         })
     }
 
-    fn begin(&mut self, id: OperationId, parameters: &UpdateParameters) -> Result<Begun, Failure> {
+    /// What an installation would do now.
+    fn prospect(&self, id: OperationId, parameters: &UpdateParameters) -> Result<Begun, Failure> {
         match self.query_update(id) {
             UpdateState::RestartRequired => {
                 return Ok(Begun::Answer(InstallOutcome::RestartRequired));
@@ -192,8 +207,14 @@ impl Shared {
             return Ok(Begun::Answer(InstallOutcome::AlreadyRunning(result)));
         };
         check_ready(self, parameters)?;
+        Ok(Begun::Install { version, bytes })
+    }
+
+    fn begin(&mut self, id: OperationId, parameters: &UpdateParameters) -> Result<Begun, Failure> {
+        let begun = self.prospect(id, parameters)?;
+        let Begun::Install { version, .. } = &begun else { return Ok(begun) };
         self.commit(|state| {
-            let resumed = state.firmware.download.take().filter(|d| d.version == version);
+            let resumed = state.firmware.download.take().filter(|d| d.version == *version);
             state.firmware.download = Some(match resumed {
                 Some(download) => Download { resumes: download.resumes + 1, ..download },
                 None => Download { version: version.clone(), bytes: 0, resumes: 0 },
@@ -201,7 +222,7 @@ impl Shared {
             Ok(())
         })?;
         self.live.installing = Some(id);
-        Ok(Begun::Install { version, bytes })
+        Ok(begun)
     }
 
     fn downloaded(&mut self, version: &str, bytes: u64) -> Result<(), Failure> {

@@ -27,6 +27,7 @@
 //! | `updates` | 2 offers | list of `version`, and optionally `channel`, `component`, `size_bytes`, `mandatory`, `required_at`, `security_fix` |
 //! | `window_open` | true | maintenance window |
 //! | `window_opens_in_s` | 3600 | what a closed window answers |
+//! | `window_follows_clock` | false | the window is a time of day of the system clock |
 //! | `health_check` | passes | `{"passes":false}` rolls back; `for_ms` is how long it takes |
 //! | `reboot_never_happens` | false | `reboot` succeeds and nothing follows |
 //! | `unexpected_boot` | none | `{"cause":"power","times":1}`: the next opening of the state file is a new boot; causes as in a reboot result |
@@ -112,6 +113,8 @@ pub struct Script {
     pub window_open: bool,
     /// When it opens otherwise.
     pub window_opens_in_s: u32,
+    /// Whether the window is a time of day of the system clock.
+    pub window_follows_clock: bool,
     /// The health check after an update.
     pub health_check: HealthCheckBehaviour,
     /// Whether `reboot` does nothing.
@@ -156,6 +159,7 @@ impl Default for Script {
             updates: None,
             window_open: true,
             window_opens_in_s: 3600,
+            window_follows_clock: false,
             health_check: HealthCheckBehaviour::default(),
             reboot_never_happens: false,
             unexpected_boot: None,

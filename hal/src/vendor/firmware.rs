@@ -16,9 +16,13 @@ use crate::{
     operation::{
         CheckUpdateParameters, CheckUpdateResult, UpdateParameters,
         check_update::{AvailableUpdate, ComponentVersion, UPDATES_MAX},
+        update::Apply,
     },
     text::bounded,
 };
+
+/// An application with a closed window is asked again after this.
+const WINDOW_ASKED_AGAIN_S: u32 = 900;
 
 impl Firmware for Vendor {
     fn versions(&self) -> HalFuture<'_, Vec<ComponentVersion>> {
@@ -52,6 +56,30 @@ impl Firmware for Vendor {
             let result: CheckUpdateResult = request::read(method::CHECK, answer, Effect::None)?;
             let available = !result.updates.is_empty();
             Ok(CheckUpdateResult { available, ..result }.bounded())
+        })
+    }
+
+    /// It is the application that knows the window, and its own clock.
+    fn window_follows_system_clock(&self) -> bool {
+        false
+    }
+
+    /// The application says when it checks for updates what an installation would meet.
+    fn check_ready<'a>(
+        &'a self,
+        call: &'a Call,
+        parameters: &'a UpdateParameters,
+    ) -> HalFuture<'a, ()> {
+        Box::pin(async move {
+            if parameters.apply != Apply::Window {
+                return Ok(());
+            }
+            let found = self.check(call, &CheckUpdateParameters::default()).await?;
+            if found.blocked_by.contains(&ErrorCode::OutsideWindow) {
+                let failure = Failure::new(ErrorCode::OutsideWindow, "the window is closed");
+                return Err(failure.with_retry_after_s(WINDOW_ASKED_AGAIN_S));
+            }
+            Ok(())
         })
     }
 

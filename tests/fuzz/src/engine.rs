@@ -4,7 +4,9 @@
 
 use serde_json::{Map, Value, json};
 use terminal_core::{
-    engine::{CallOutcome, ConfigurationOutcome, Effect, Event, LinkEnd, Verification},
+    engine::{
+        CallOutcome, ConfigurationOutcome, ConfigureCall, Effect, Event, LinkEnd, Verification,
+    },
     protocol::{
         Ack, Cancel, CloudFrame, ConfigurationFrame, ErrorFrame, IfBusy, IfPaymentActive, LogAck,
         OperationFrame, Policy, Reconnect, ReportId, Seq, StoreEpoch, Welcome,
@@ -216,8 +218,8 @@ impl Life<'_> {
                 let outcome = CallOutcome::Failed(failure());
                 Event::Finished { id: order.id, attempt: order.attempt, outcome }
             }
-            Effect::Configure(configuration) => Event::Configured {
-                revision: configuration.revision,
+            Effect::Configure(order) => Event::Configured {
+                call: order.call,
                 outcome: match how % 3 {
                     0 => ConfigurationOutcome::Applied { sha256: "0".repeat(64) },
                     1 => ConfigurationOutcome::Rejected(problems()),
@@ -282,7 +284,7 @@ impl Life<'_> {
                 Event::Verified { id, attempt, answer }
             }
             2 => Event::Configured {
-                revision: attempt.into(),
+                call: ConfigureCall(attempt.into()),
                 outcome: ConfigurationOutcome::Applied { sha256: self.input.text() },
             },
             _ => {

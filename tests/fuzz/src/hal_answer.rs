@@ -122,8 +122,14 @@ fn configured(outcome: ConfigurationOutcome) {
     let mut world = connected();
     let config = Map::from_iter([("a".to_owned(), json!(1))]);
     receive(&mut world, &CloudFrame::Configuration(ConfigurationFrame { revision: 1, config }));
-    assert!(world.open.iter().any(|open| matches!(open, Effect::Configure(_))));
-    world.step(&Event::Configured { revision: 1, outcome });
+    let mut calls = world.open.iter().filter_map(|open| {
+        if let Effect::Configure(order) = open { Some(order.call) } else { None }
+    });
+    let call = calls.next();
+    assert!(call.is_some());
+    if let Some(call) = call {
+        world.step(&Event::Configured { call, outcome });
+    }
     world.memory_is_the_store();
 }
 

@@ -3,6 +3,7 @@
 
 use std::{cmp::Reverse, collections::BinaryHeap};
 
+use terminal_core::engine::ConfigureCall;
 use terminal_hal::OperationId;
 
 use crate::rng::hash;
@@ -47,7 +48,7 @@ pub(crate) enum Due {
     /// A question is answered.
     Answer { device: usize, generation: u32, id: OperationId, attempt: u32 },
     /// A configuration has been applied, or not.
-    Configured { device: usize, generation: u32, call: u64 },
+    Configured { device: usize, generation: u32, call: ConfigureCall },
     /// The state of the hardware has been read.
     Health { device: usize, generation: u32 },
     /// The payment application is up.

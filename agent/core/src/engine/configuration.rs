@@ -1,10 +1,12 @@
 //! The configuration: save what is wanted, apply it, save that it is in force.
 
+use std::collections::BTreeMap;
+
 use terminal_hal::{ErrorCode, Failure, OperationKind, operation::SettingProblem, text::bounded};
 
 use super::{
-    Configuration, ConfigurationOutcome, ConfigurationRecord, Effect, Engine, Monotonic,
-    OperationRecord, Write,
+    Configuration, ConfigurationOutcome, ConfigurationRecord, ConfigureCall, ConfigureOrder,
+    Effect, Engine, Monotonic, OperationRecord, Write,
     kind::Lane,
     limits::{CONFIGURE_MS_MAX, CONFIGURE_RETRY_MS},
     output::Output,
@@ -15,6 +17,9 @@ use crate::protocol::{
 
 /// Most problems that a report lists, so that it fits into a frame.
 const PROBLEMS_MAX: usize = 32;
+/// Most calls without an answer that are remembered. The shell answers sooner than the engine gives
+/// up, so there is more than one only where the device was suspended again and again.
+const GIVEN_UP_MAX: usize = 4;
 
 #[derive(Debug)]
 pub(super) struct ConfigurationState {
@@ -24,15 +29,12 @@ pub(super) struct ConfigurationState {
     stale: bool,
     /// Refused by this process; the cloud may send it on every link.
     rejected: Option<u64>,
-    given_up: Option<GivenUp>,
-}
-
-/// The last configuration that was not applied in time. The call goes on.
-#[derive(Debug)]
-struct GivenUp {
-    configuration: Configuration,
-    /// Digest, once it has come into force all the same.
-    sha256: Option<String>,
+    /// How many calls have been made.
+    calls: u64,
+    /// What was not applied in time. These calls go on.
+    given_up: BTreeMap<ConfigureCall, Configuration>,
+    /// What one of them has put in force all the same, and its digest.
+    late: Option<(Configuration, String)>,
 }
 
 #[derive(Debug)]
@@ -42,13 +44,29 @@ enum Call {
     /// Something to apply, from this moment on.
     Due(Monotonic),
     /// Being applied.
-    Running { configuration: Configuration, deadline: Monotonic, was_stale: bool },
+    Running(RunningCall),
+}
+
+#[derive(Clone, Debug)]
+struct RunningCall {
+    call: ConfigureCall,
+    configuration: Configuration,
+    deadline: Monotonic,
+    was_stale: bool,
 }
 
 impl ConfigurationState {
     pub(super) fn restore(record: Option<ConfigurationRecord>) -> Self {
         let record = record.unwrap_or(ConfigurationRecord { desired: None, applied: None });
-        Self { record, call: Call::Settled, stale: false, rejected: None, given_up: None }
+        Self {
+            record,
+            call: Call::Settled,
+            stale: false,
+            rejected: None,
+            calls: 0,
+            given_up: BTreeMap::new(),
+            late: None,
+        }
     }
 
     /// Forgets everything: it was meant for another device.
@@ -63,9 +81,9 @@ impl ConfigurationState {
         self.record.applied.as_ref().map_or(0, |applied| applied.revision)
     }
 
-    /// A payment application that has (re)started may have forgotten its settings.
-    pub(super) fn reapply(&mut self, now: Monotonic) {
-        self.stale = self.record.applied.is_some();
+    /// What is on record may not be in force any more.
+    fn reapply(&mut self, now: Monotonic) {
+        self.stale |= self.record.applied.is_some();
         self.look(now);
     }
 
@@ -78,7 +96,7 @@ impl ConfigurationState {
     }
 
     pub(super) const fn is_running(&self) -> bool {
-        matches!(self.call, Call::Running { .. })
+        matches!(self.call, Call::Running(_))
     }
 
     /// When a call is to begin, or to have ended.
@@ -86,7 +104,7 @@ impl ConfigurationState {
         match &self.call {
             Call::Settled => None,
             Call::Due(at) => Some(*at),
-            Call::Running { deadline, .. } => Some(*deadline),
+            Call::Running(running) => Some(running.deadline),
         }
     }
 
@@ -98,15 +116,17 @@ impl ConfigurationState {
     /// A call that has not answered in time is made again later.
     pub(super) fn check_deadline(&mut self, now: Monotonic) {
         match &self.call {
-            Call::Running { configuration, deadline, was_stale } if now >= *deadline => {
+            Call::Running(running) if now >= running.deadline => {
+                let RunningCall { call, configuration, was_stale, .. } = running.clone();
                 let revision = configuration.revision;
                 tracing::warn!(revision, "the configuration was not applied in time");
-                let was_stale = *was_stale;
-                let configuration = configuration.clone();
-                self.given_up = Some(GivenUp { configuration, sha256: None });
+                self.given_up.insert(call, configuration);
+                if self.given_up.len() > GIVEN_UP_MAX {
+                    self.given_up.pop_first();
+                }
                 self.put_off(was_stale, now);
             }
-            Call::Running { .. } | Call::Due(_) | Call::Settled => {}
+            Call::Running(_) | Call::Due(_) | Call::Settled => {}
         }
     }
 
@@ -138,6 +158,7 @@ impl ConfigurationState {
         let config = record.parameters.get("config").and_then(serde_json::Value::as_object);
         let config = config.cloned().unwrap_or_default();
         self.record.applied = Some(Configuration { revision, config });
+        self.late = None;
         if self.record.desired.as_ref().is_some_and(|desired| desired.revision <= revision) {
             self.record.desired = None;
         }
@@ -164,6 +185,14 @@ impl Engine {
         state.look(out.moment.monotonic);
     }
 
+    /// A payment application that has (re)started may have forgotten its settings, also those that
+    /// it has just been given and has not answered about.
+    pub(super) fn on_hal_connected(&mut self, out: &mut Output<'_>) {
+        let by_operation = !self.lane_is_free(Lane::Configuration);
+        self.configuration.stale |= by_operation || self.configuration.is_running();
+        self.configuration.reapply(out.moment.monotonic);
+    }
+
     /// Whether applying has to wait for something that is not a moment: a restart, or an
     /// operation that configures.
     pub(super) fn configuration_is_held(&self) -> bool {
@@ -181,34 +210,35 @@ impl Engine {
         let state = &mut self.configuration;
         let Some(next) = state.newest().cloned() else {
             state.call = Call::Settled;
+            state.stale = false;
             return;
         };
         let deadline = now.plus_ms(CONFIGURE_MS_MAX);
         let was_stale = std::mem::take(&mut state.stale);
-        state.call = Call::Running { configuration: next.clone(), deadline, was_stale };
-        out.push(Effect::Configure(next));
+        state.calls += 1;
+        let (call, configuration) = (ConfigureCall(state.calls), next.clone());
+        state.call = Call::Running(RunningCall { call, configuration, deadline, was_stale });
+        out.push(Effect::Configure(ConfigureOrder { call, configuration: next }));
     }
 
     pub(super) fn on_configured(
         &mut self,
-        revision: u64,
+        call: ConfigureCall,
         outcome: &ConfigurationOutcome,
         out: &mut Output<'_>,
     ) {
         let now = out.moment.monotonic;
-        let call = std::mem::replace(&mut self.configuration.call, Call::Settled);
-        let (configuration, was_stale) = match call {
-            Call::Running { configuration, was_stale, .. }
-                if configuration.revision == revision =>
-            {
-                (configuration, was_stale)
+        let state = &mut self.configuration;
+        let (configuration, was_stale) = match std::mem::replace(&mut state.call, Call::Settled) {
+            Call::Running(running) if running.call == call => {
+                (running.configuration, running.was_stale)
             }
-            other @ (Call::Settled | Call::Due(_) | Call::Running { .. }) => {
-                self.configuration.call = other;
-                self.on_configured_late(revision, outcome, out);
-                return;
+            other @ (Call::Settled | Call::Due(_) | Call::Running(_)) => {
+                state.call = other;
+                return self.on_configured_late(call, outcome, out);
             }
         };
+        let revision = configuration.revision;
         match outcome {
             ConfigurationOutcome::Unavailable(failure) => {
                 tracing::warn!(revision, code = failure.code.as_str(), "configuration put off");
@@ -224,35 +254,32 @@ impl Engine {
                 }
             }
         }
-        self.settle_given_up(out);
+        self.settle_late(out);
         // A newer revision may have come meanwhile.
         self.configuration.look(now);
     }
 
     fn on_configured_late(
         &mut self,
-        revision: u64,
+        call: ConfigureCall,
         outcome: &ConfigurationOutcome,
         out: &mut Output<'_>,
     ) {
-        let given_up = self.configuration.given_up.as_mut();
-        let late = given_up.filter(|late| late.configuration.revision == revision);
-        if let (Some(late), ConfigurationOutcome::Applied { sha256 }) = (late, outcome) {
-            late.sha256 = Some(sha256.clone());
+        let given_up = self.configuration.given_up.remove(&call);
+        if let (Some(late), ConfigurationOutcome::Applied { sha256 }) = (given_up, outcome) {
+            self.configuration.late = Some((late, sha256.clone()));
             // It may have replaced what is on record.
             self.configuration.reapply(out.moment.monotonic);
-            self.settle_given_up(out);
+            self.settle_late(out);
         }
     }
 
     /// What came into force late is in force as long as nothing else is wanted.
-    fn settle_given_up(&mut self, out: &mut Output<'_>) {
+    fn settle_late(&mut self, out: &mut Output<'_>) {
         if self.configuration.newest().is_some() {
             return;
         }
-        if let Some(GivenUp { configuration, sha256: Some(sha256) }) =
-            self.configuration.given_up.take_if(|late| late.sha256.is_some())
-        {
+        if let Some((configuration, sha256)) = self.configuration.late.take() {
             self.configuration_applied(configuration, &sha256, out);
         }
     }
@@ -264,7 +291,7 @@ impl Engine {
         out: &mut Output<'_>,
     ) {
         let revision = configuration.revision;
-        self.configuration.given_up.take_if(|late| late.configuration.revision == revision);
+        self.configuration.late = None;
         let record = &mut self.configuration.record;
         if record.applied.as_ref().is_some_and(|applied| applied.revision == revision) {
             return;

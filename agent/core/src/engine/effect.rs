@@ -39,7 +39,7 @@ pub enum Effect {
     /// for the application, when it is done.
     Restart(Box<RestartOrder>),
     /// Apply a configuration; answered by `Configured`.
-    Configure(Configuration),
+    Configure(ConfigureOrder),
     /// Read the state of the hardware; answered by `HealthObserved`.
     ReadHealth,
     /// Log data has been stored at the cloud.
@@ -85,6 +85,20 @@ pub struct StartOrder {
     /// For a question: the restart that had been called for.
     pub restart: Option<RestartCall>,
 }
+
+/// What to apply.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConfigureOrder {
+    /// The call that the answer is of.
+    pub call: ConfigureCall,
+    /// The whole configuration.
+    pub configuration: Configuration,
+}
+
+/// Number of a call that applies a configuration, counted from 1 in each process: the same revision
+/// may be applied more than once, and each call has an answer of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ConfigureCall(pub u64);
 
 /// What to restart.
 #[derive(Clone, Debug, PartialEq)]

@@ -6,6 +6,8 @@ use terminal_hal::{
     Failure, OperationId, OperationResult, operation::SettingProblem, status::TerminalHealth,
 };
 
+use super::ConfigureCall;
+
 /// Something that has happened.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
@@ -52,8 +54,8 @@ pub enum Event {
     },
     /// A configuration has been applied or not.
     Configured {
-        /// Which revision.
-        revision: u64,
+        /// The call that this answers.
+        call: ConfigureCall,
         /// What became of it.
         outcome: ConfigurationOutcome,
     },

@@ -35,7 +35,7 @@ use std::collections::{BTreeMap, VecDeque};
 use terminal_hal::{BootId, OperationId, OperationKind, Timestamp};
 
 pub use backoff::{Backoff, BackoffSettings, Wait};
-pub use effect::{Effect, ReportOrder, RestartOrder, StartOrder};
+pub use effect::{ConfigureCall, ConfigureOrder, Effect, ReportOrder, RestartOrder, StartOrder};
 pub use event::{CallOutcome, ConfigurationOutcome, Event, LinkEnd, Verification};
 pub use moment::{Moment, Monotonic};
 pub use record::{
@@ -229,8 +229,8 @@ impl Engine {
             Event::Verified { id, attempt, answer } => {
                 self.on_verified(*id, *attempt, answer, out);
             }
-            Event::Configured { revision, outcome } => self.on_configured(*revision, outcome, out),
-            Event::HalConnected => self.configuration.reapply(out.moment.monotonic),
+            Event::Configured { call, outcome } => self.on_configured(*call, outcome, out),
+            Event::HalConnected => self.on_hal_connected(out),
             Event::HealthObserved(health) => self.on_health(health, out),
             Event::StorageChanged { low } => self.on_storage(*low, out),
             Event::StopRequested => self.on_stop(out),

@@ -6,11 +6,13 @@
 mod hold;
 mod operations;
 mod questions;
+mod update;
 
 use std::{collections::HashMap, future::Future, rc::Rc, sync::Arc, time::Duration};
 
 use terminal_core::engine::{
-    CallOutcome, Configuration, ConfigurationOutcome, Event, RestartOrder, StartOrder,
+    CallOutcome, Configuration, ConfigurationOutcome, ConfigureOrder, Event, RestartOrder,
+    StartOrder,
 };
 use terminal_hal::{
     ErrorCode, Failure, OperationId,
@@ -110,13 +112,13 @@ impl Executor {
         }
     }
 
-    pub(super) fn configure(&self, configuration: Configuration) {
+    pub(super) fn configure(&self, order: ConfigureOrder) {
         let hardware = Rc::clone(&self.hardware);
         let events = self.events.clone();
         self.tasks.spawn_local(async move {
-            let revision = configuration.revision;
+            let ConfigureOrder { call, configuration } = order;
             let outcome = configure(&hardware.hal, configuration).await;
-            let _ = events.send(Event::Configured { revision, outcome }).await;
+            let _ = events.send(Event::Configured { call, outcome }).await;
         });
     }
 

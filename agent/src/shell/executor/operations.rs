@@ -1,25 +1,21 @@
 //! How each kind runs on the hardware.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use terminal_core::engine::{CallOutcome, RestartOrder, StartOrder};
 use terminal_hal::{
-    ErrorCode, Failure, OperationId, OperationResult, Parameters, SideEffects,
-    api::{
-        Call, CloseState, Firmware, HoldPolicy, IfPaymentActive, InstallOutcome, LockRequest,
-        Payments, Power, SettingsOutcome,
-    },
+    ErrorCode, Failure, OperationResult, Parameters,
+    api::{Call, Hal, HoldPolicy, IfPaymentActive, LockRequest, Payments, Power, SettingsOutcome},
     operation::{
         ConfigureParameters, ConfigureResult, EndOfDayParameters, EndOfDayResult, LockParameters,
-        RebootResult, SendLogsParameters, SendLogsResult, UpdateParameters,
+        RebootResult, SendLogsParameters, SendLogsResult,
         end_of_day::CloseMode,
         reboot::{BootReason, RebootScope},
     },
 };
-use uuid::Uuid;
 
-use super::{Hardware, hold, read_health};
-use crate::{shell::clock, uploads};
+use super::{Hardware, hold, read_health, update};
+use crate::{shell::clock, sys, uploads};
 
 /// Naming its instance may take the payment application this long.
 const INSTANCE_TIME_MAX: Duration = Duration::from_secs(5);
@@ -49,8 +45,11 @@ pub(super) async fn run(hardware: &Hardware, call: &Call, order: &StartOrder) ->
             }
             None => Err(missing("screen")),
         },
-        Parameters::Reboot(_) => return ready_to_restart(hardware, call, policy).await,
-        Parameters::Update(parameters) => return update(hardware, call, policy, parameters).await,
+        Parameters::Reboot(_) => return ready_to_restart(&hardware.hal, call, policy).await,
+        Parameters::Update(parameters) => {
+            let trusted = sys::clock_is_synchronised();
+            return update::run(&hardware.hal, call, policy, parameters, trusted).await;
+        }
         Parameters::Lock(parameters) => lock(hardware, call, policy, parameters).await,
         Parameters::Unlock(parameters) => match payments(hardware) {
             Ok(payments) => payments
@@ -163,8 +162,8 @@ async fn on_metered_network(hardware: &Hardware) -> bool {
 }
 
 /// Payments are held off and stay so: what comes next is the restart.
-async fn ready_to_restart(hardware: &Hardware, call: &Call, policy: HoldPolicy) -> CallOutcome {
-    let Some(payments) = &hardware.hal.payments else {
+pub(super) async fn ready_to_restart(hal: &Hal, call: &Call, policy: HoldPolicy) -> CallOutcome {
+    let Some(payments) = &hal.payments else {
         return CallOutcome::ReadyToRestart { instance: None };
     };
     if let Err(failure) = hold::take(payments.as_ref(), call, &policy).await {
@@ -179,82 +178,6 @@ async fn ready_to_restart(hardware: &Hardware, call: &Call, policy: HoldPolicy) 
         ));
     }
     CallOutcome::ReadyToRestart { instance: instance.ok().and_then(Result::ok) }
-}
-
-async fn update(
-    hardware: &Hardware,
-    call: &Call,
-    policy: HoldPolicy,
-    parameters: &UpdateParameters,
-) -> CallOutcome {
-    let begun = Instant::now();
-    let installed = match firmware(hardware) {
-        Ok(firmware) => install(hardware, firmware, call, policy, parameters).await,
-        Err(failure) => Err(failure),
-    };
-    match installed {
-        Ok(InstallOutcome::AlreadyRunning(result)) => {
-            CallOutcome::Completed(Box::new(OperationResult::Update(result)))
-        }
-        Ok(InstallOutcome::RestartRequired) => {
-            let time_left = call.time_left.saturating_sub(begun.elapsed());
-            let policy = HoldPolicy { wait_max: policy.wait_max.min(time_left * 3 / 4), ..policy };
-            let ready = ready_to_restart(hardware, call, policy).await;
-            if let CallOutcome::Failed(failure) = ready {
-                // The next power cycle starts the new version all the same.
-                return CallOutcome::Failed(failure.with_side_effects(SideEffects::Partial));
-            }
-            ready
-        }
-        Err(failure) => match (failure.code, failure.retry_after_s) {
-            (ErrorCode::OutsideWindow, Some(retry_after_s)) => {
-                CallOutcome::Deferred { retry_after_s }
-            }
-            _ => CallOutcome::Failed(failure),
-        },
-    }
-}
-
-async fn install(
-    hardware: &Hardware,
-    firmware: &dyn Firmware,
-    call: &Call,
-    policy: HoldPolicy,
-    parameters: &UpdateParameters,
-) -> Result<InstallOutcome, Failure> {
-    if !parameters.close_batch_first {
-        return firmware.install(call, parameters).await;
-    }
-    close_first(payments(hardware)?, call, policy).await?;
-    firmware.install(call, parameters).await.map_err(|failure| match failure.side_effects {
-        // The batch has been closed.
-        SideEffects::None => failure.with_side_effects(SideEffects::Partial),
-        SideEffects::Partial | SideEffects::Unknown => failure,
-    })
-}
-
-/// Closes the batch under an id of its own, which an interrupted update finds again.
-async fn close_first(
-    payments: &dyn Payments,
-    call: &Call,
-    policy: HoldPolicy,
-) -> Result<(), Failure> {
-    let id = OperationId(Uuid::new_v5(&call.id.0, b"close_batch_first"));
-    let mut call = call.clone();
-    call.id = id;
-    match payments.query_close(id).await? {
-        CloseState::Finished(_) => Ok(()),
-        CloseState::NotStarted => {
-            let parameters = EndOfDayParameters::default();
-            let closing = payments.close_batch(&call, &parameters);
-            hold::holding(payments, &call, policy, closing).await.map(|_| ())
-        }
-        CloseState::Failed(failure) => Err(failure),
-        CloseState::Running | CloseState::Unknown => {
-            let reason = "what became of the close before the update is not known";
-            Err(Failure::new(ErrorCode::CloseUnconfirmed, reason))
-        }
-    }
 }
 
 async fn lock(
@@ -315,15 +238,11 @@ fn payments(hardware: &Hardware) -> Result<&dyn Payments, Failure> {
     hardware.hal.payments.as_deref().ok_or_else(|| missing("payment application"))
 }
 
-fn firmware(hardware: &Hardware) -> Result<&dyn Firmware, Failure> {
-    hardware.hal.firmware.as_deref().ok_or_else(|| missing("firmware"))
-}
-
 fn power(hardware: &Hardware) -> Result<&dyn Power, Failure> {
     hardware.hal.power.as_deref().ok_or_else(|| missing("power control"))
 }
 
-fn missing(what: &str) -> Failure {
+pub(super) fn missing(what: &str) -> Failure {
     let reason = format!("this terminal has no {what}");
     Failure::new(ErrorCode::UnsupportedOperation, reason)
 }

@@ -126,12 +126,26 @@ async fn an_update_is_refused_for_a_reason() {
         ("{}", allowed("3.13.0"), ErrorCode::DowngradeRefused),
     ] {
         let terminal = scripted(script);
+        let (asked, _handle) = call(2);
+        let refused = terminal.check_ready(&asked, &parameters).await;
         let failure = install(&terminal, &parameters).await.unwrap_err();
+        assert_eq!(refused, Err(failure.clone()));
         assert_eq!(failure.code, code, "{script}");
         let retry = (code == ErrorCode::OutsideWindow).then_some(3600);
         assert_eq!(failure.retry_after_s, retry);
         assert_eq!(terminal.query_update(id(1)).await.unwrap(), UpdateState::NotStarted);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn asking_whether_an_update_could_begin_begins_none() {
+    let terminal = scripted("{}");
+    let (call, _handle) = call(1);
+    for parameters in [now(None), now(Some("3.14.2"))] {
+        assert_eq!(terminal.check_ready(&call, &parameters).await, Ok(()));
+    }
+    assert_eq!(terminal.query_update(id(1)).await.unwrap(), UpdateState::NotStarted);
+    assert!(terminal.state().firmware.download.is_none());
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,7 +6,7 @@ use crate::{
     api::{Firmware, Health, LockRequest, Logs, Payments, Power},
     operation::{
         CheckUpdateParameters, EndOfDayParameters, EndOfDayResult, UnlockParameters,
-        reboot::BootReason,
+        UpdateParameters, reboot::BootReason, update::Apply,
     },
     status::PowerSource,
 };
@@ -172,6 +172,24 @@ async fn updates_and_causes_of_an_unknown_sort_are_left_out() {
     let boot = async |bridge: Vendor| bridge.reset_cause().await;
     let result = json!({ "boot_id": id(5), "reset_cause": "lightning" });
     assert_eq!(answered(boot, json!({ "result": result })).await.unwrap(), BootReason::Unknown);
+}
+
+#[tokio::test]
+async fn a_window_that_the_application_calls_closed_puts_an_installation_off() {
+    let answer = json!({ "result": {
+        "available": false, "current": [], "updates": [],
+        "checked_at": "2026-06-29T06:00:00Z", "blocked_by": ["OUTSIDE_WINDOW"],
+    }});
+    let ready = async |bridge: Vendor| {
+        let (call, _handle) = call(1);
+        bridge.check_ready(&call, &UpdateParameters::default()).await
+    };
+    let failure = answered(ready, answer).await.unwrap_err();
+    assert_eq!((failure.code, failure.retry_after_s), (ErrorCode::OutsideWindow, Some(900)));
+    let now = UpdateParameters { apply: Apply::Now, ..UpdateParameters::default() };
+    let (call, _handle) = call(1);
+    let bridge = Peer::new().bridge();
+    assert_eq!(bridge.check_ready(&call, &now).await, Ok(()), "it has not even been asked");
 }
 
 #[tokio::test]

@@ -1,7 +1,9 @@
 //! Answers to questions: what became of an operation, what the state of the hardware is, whether
 //! a configuration was applied.
 
-use terminal_core::engine::{Configuration, ConfigurationOutcome, Event, StartOrder, Verification};
+use terminal_core::engine::{
+    ConfigurationOutcome, ConfigureCall, ConfigureOrder, Event, StartOrder, Verification,
+};
 use terminal_hal::{
     ErrorCode, Failure, OperationId, OperationKind, OperationResult,
     operation::{
@@ -108,12 +110,10 @@ impl World {
         self.tell(device, Event::HealthObserved(Box::new(health)));
     }
 
-    pub(crate) fn configure(&mut self, device: usize, configuration: Configuration) {
+    pub(crate) fn configure(&mut self, device: usize, order: ConfigureOrder) {
         let generation = self.devices[device].generation;
-        let Some(process) = self.devices[device].process.as_mut() else { return };
-        process.configure_calls += 1;
-        let call = process.configure_calls;
-        let labels = [6, generation.into(), call];
+        let ConfigureOrder { call, configuration } = order;
+        let labels = [6, generation.into(), call.0];
         let mut random = self.random(&labels);
         let ms = if random.one_in(8) { 2 * CONFIGURE_MS } else { random.below(2_000) };
         if ms > CONFIGURE_MS {
@@ -123,23 +123,17 @@ impl World {
         self.after(ms.min(CONFIGURE_MS), Due::Configured { device, generation, call });
     }
 
-    pub(crate) fn configured(&mut self, device: usize, generation: u32, call: u64) {
+    pub(crate) fn configured(&mut self, device: usize, generation: u32, call: ConfigureCall) {
         if !self.is_process(device, generation) {
             return;
         }
         let now = self.now;
         let rejects_every = self.plan.setting.rejects_every;
-        let mut random = self.random(&[6, generation.into(), call]);
+        let mut random = self.random(&[6, generation.into(), call.0]);
         let hangs = random.one_in(8) && !self.is_calm;
         let hardware = &mut self.devices[device].hardware;
         let Some((configuration, _)) = hardware.applying.remove(&call) else { return };
         let revision = configuration.revision;
-        // The engine takes the first answer for that revision, whichever call it is of.
-        for (other, since) in hardware.applying.values_mut() {
-            if other.revision == revision {
-                *since = 0;
-            }
-        }
         let outcome = if hangs || !hardware.is_up(now) {
             let failure = Failure::new(ErrorCode::HalUnavailable, "no answer");
             ConfigurationOutcome::Unavailable(failure)
@@ -154,7 +148,7 @@ impl World {
             ConfigurationOutcome::Applied { sha256: format!("{revision:064x}") }
         };
         self.counters.count("configuration", outcome_name(&outcome));
-        self.tell(device, Event::Configured { revision, outcome });
+        self.tell(device, Event::Configured { call, outcome });
     }
 }
 

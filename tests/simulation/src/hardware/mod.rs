@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use terminal_core::{
-    engine::{Configuration, limits},
+    engine::{Configuration, ConfigureCall, limits},
     protocol::{Policy, StoreEpoch},
 };
 use terminal_hal::{
@@ -43,8 +43,8 @@ pub struct Hardware {
     pub locked: bool,
     /// Revision in force at the payment application.
     pub settings: u64,
-    /// Configurations that are being applied, and since when, by the number of the call.
-    pub(crate) applying: BTreeMap<u64, (Configuration, u64)>,
+    /// Configurations that are being applied, and since when, by call.
+    pub(crate) applying: BTreeMap<ConfigureCall, (Configuration, u64)>,
 }
 
 /// What is known of one operation.

@@ -10,6 +10,8 @@ use crate::{queue::Due, world::World};
 
 /// A hold ends by itself after this.
 const LEASE_MS: u64 = 60_000;
+/// The executor extends the holds of its calls this often.
+const EXTEND_MS: u64 = 20_000;
 /// Whether another operation has given its hold back is looked at this often.
 const LOOK_MS: u64 = 2_000;
 
@@ -38,7 +40,7 @@ impl World {
         let hardware = &mut self.devices[device].hardware;
         if !is_held && !is_paying {
             hardware.holds.insert(id, Hold { until: now + LEASE_MS, generation });
-            self.after(LEASE_MS, Due::HoldEnds { device, id });
+            self.after(EXTEND_MS, Due::HoldEnds { device, id });
             return self.go(device, ticket);
         }
         if (is_paying && what == IfPaymentActive::Reject) || now >= wait_until {
@@ -72,9 +74,6 @@ impl World {
         let generation = self.devices[device].generation;
         let terminal = &mut self.devices[device];
         let Some(hold) = terminal.hardware.holds.get(&id).copied() else { return };
-        if hold.until > now {
-            return;
-        }
         if terminal.asleep_until > now {
             // Whoever would give it back sleeps, too.
             let at = terminal.asleep_until + LEASE_MS;
@@ -86,7 +85,10 @@ impl World {
             && terminal.hardware.ticket_of(id, generation).is_some();
         if is_extended {
             terminal.hardware.holds.insert(id, Hold { until: now + LEASE_MS, generation });
-            return self.after(LEASE_MS, Due::HoldEnds { device, id });
+            return self.after(EXTEND_MS, Due::HoldEnds { device, id });
+        }
+        if hold.until > now {
+            return self.queue.push(hold.until, Due::HoldEnds { device, id });
         }
         terminal.hardware.holds.remove(&id);
         self.counters.count("payment", "hold ran out");

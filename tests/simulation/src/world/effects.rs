@@ -38,9 +38,9 @@ impl World {
                 check::restart(self, device, &order);
                 self.begin_restart(device, &order);
             }
-            Effect::Configure(configuration) => {
+            Effect::Configure(order) => {
                 check::configure(self, device);
-                self.configure(device, configuration);
+                self.configure(device, order);
             }
             Effect::ReadHealth => self.read_health(device),
             // No log data goes over the link here.

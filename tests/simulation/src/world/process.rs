@@ -25,7 +25,6 @@ pub struct Process {
     /// Wake-ups in a row without time passing.
     pub(crate) idle_wakes: (u64, u32),
     pub(crate) health_is_read: bool,
-    pub(crate) configure_calls: u64,
     /// Restarts that it has called for, or found called for when it started.
     pub(crate) restarts: BTreeSet<OperationId>,
 }
@@ -63,7 +62,6 @@ impl World {
             steps: 1,
             idle_wakes: (0, 0),
             health_is_read: false,
-            configure_calls: 0,
             restarts,
         });
         self.counters.count("process", "started");

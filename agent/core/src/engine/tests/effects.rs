@@ -65,7 +65,7 @@ impl Effects {
     /// Revisions that the hardware is to apply.
     pub(super) fn configured(&self) -> Vec<u64> {
         let configured = self.all.iter().filter_map(|effect| match effect {
-            Effect::Configure(configuration) => Some(configuration.revision),
+            Effect::Configure(order) => Some(order.configuration.revision),
             _ => None,
         });
         configured.collect()

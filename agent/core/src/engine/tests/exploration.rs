@@ -287,8 +287,8 @@ impl Life {
                 let outcome = CallOutcome::Failed(failure);
                 Event::Finished { id: order.id, attempt: order.attempt, outcome }
             }
-            Effect::Configure(configuration) => Event::Configured {
-                revision: configuration.revision,
+            Effect::Configure(order) => Event::Configured {
+                call: order.call,
                 outcome: match self.below(3) {
                     0 => ConfigurationOutcome::Applied { sha256: "0".repeat(64) },
                     1 => ConfigurationOutcome::Rejected(Vec::new()),

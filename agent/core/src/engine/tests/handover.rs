@@ -50,10 +50,8 @@ fn a_verdict_is_journalled_with_its_report_in_one_commit_before_it_is_sent() {
 fn an_operation_costs_two_commits_and_the_removal_after_the_ack_rides_on_the_next() {
     let mut w = World::connected();
     w.configuration(1);
-    let configured = w.step(&Event::Configured {
-        revision: 1,
-        outcome: crate::engine::ConfigurationOutcome::Applied { sha256: "0".into() },
-    });
+    let outcome = crate::engine::ConfigurationOutcome::Applied { sha256: "0".into() };
+    let configured = w.configured(1, outcome);
     assert_eq!(configured.seqs(), [1]);
     let acked = w.ack(1);
     assert_eq!(acked.appends(), 0);

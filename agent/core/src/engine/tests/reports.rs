@@ -200,7 +200,7 @@ fn configuration_reports_are_forgotten_after_the_ack_and_bounded_without_one() {
     for revision in 1..=UNACKED_EVENTS_MAX as u64 + 5 {
         w.configuration(revision);
         let outcome = crate::engine::ConfigurationOutcome::Applied { sha256: "0".repeat(64) };
-        w.step(&Event::Configured { revision, outcome });
+        w.configured(revision, outcome);
     }
     let kept = w.store.reports.values().filter(|report| report.body != ReportBody::Dropped);
     assert_eq!(kept.count(), UNACKED_EVENTS_MAX);

@@ -13,7 +13,10 @@ use super::{
     samples::{DAY_MS, HOUR_MS, identity, settings},
     store::Store,
 };
-use crate::engine::{Effect, Engine, Event, Identity, LinkEnd, Moment, Monotonic, Settings};
+use crate::engine::{
+    ConfigurationOutcome, ConfigureOrder, Effect, Engine, Event, Identity, LinkEnd, Moment,
+    Monotonic, Settings,
+};
 use crate::protocol::{CloudFrame, ReportId, Seq, SessionId, StoreEpoch, Welcome, encode};
 
 /// Wake-ups without time passing that a test allows before it calls them a busy loop.
@@ -33,6 +36,8 @@ pub(super) struct World {
     pub(super) answers_pings: bool,
     /// Fixes the jitter, as a part of its range in 64 bits; random where absent.
     pub(super) jitter: Option<u64>,
+    /// Calls that apply a configuration, made by this process.
+    pub(super) configure_calls: Vec<ConfigureOrder>,
     /// Invariants that need a second engine are checked on every step.
     pub(super) compares_memory: bool,
     random: u128,
@@ -68,6 +73,7 @@ impl World {
             cloud_ahead_ms: 0,
             answers_pings: true,
             jitter: None,
+            configure_calls: Vec::new(),
             compares_memory: true,
             random: seed,
             boots: 1,
@@ -129,6 +135,7 @@ impl World {
             match effect {
                 Effect::Append(writes) => self.store.append(writes),
                 Effect::SendReport(order) => effects.reports.push(self.store.report(order)),
+                Effect::Configure(order) => self.configure_calls.push(order.clone()),
                 _ => {}
             }
         }
@@ -195,6 +202,7 @@ impl World {
         let moment = self.moment();
         let (identity, settings) = (self.identity.clone(), self.settings.clone());
         self.engine = Engine::new(identity, settings, self.store.snapshot(), damage, &moment);
+        self.configure_calls.clear();
         self.step(&Event::Started)
     }
 
@@ -213,6 +221,14 @@ impl World {
             }
         }
         panic!("no attempt to connect: {:?}", self.engine);
+    }
+
+    /// The newest call that applies this revision is answered.
+    pub(super) fn configured(&mut self, revision: u64, outcome: ConfigurationOutcome) -> Effects {
+        let mut calls = self.configure_calls.iter().rev();
+        let order = calls.find(|order| order.configuration.revision == revision);
+        let call = order.expect("a call of that revision").call;
+        self.step(&Event::Configured { call, outcome })
     }
 
     pub(super) fn lose_link(&mut self) -> Effects {
