@@ -1,9 +1,14 @@
 //! The few system calls that no safe wrapper offers.
 #![expect(unsafe_code, reason = "see the SAFETY comment of each call")]
 
-use std::{io, os::fd::BorrowedFd, sync::Once};
+use std::{
+    io,
+    os::fd::{BorrowedFd, OwnedFd},
+    sync::Once,
+};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use tokio::io::{Interest, unix::AsyncFd};
 
 /// Whether the kernel says that the wall clock is synchronised. False, with one warning, where the
 /// question is forbidden.
@@ -46,6 +51,15 @@ pub(crate) fn keep_heap_small() {
 /// Another C library has no such settings.
 #[cfg(not(target_env = "gnu"))]
 pub(crate) const fn keep_heap_small() {}
+
+/// Has the runtime tell when there is something to be read; to be called within it.
+///
+/// # Errors
+/// When the kernel cannot watch that sort of file.
+pub(crate) fn watch_readable(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an `OwnedFd` is open, and the same, for as long as the `AsyncFd` owns it.
+    Ok(unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }?)
+}
 
 /// Makes reads and writes of an open file description return at once.
 ///

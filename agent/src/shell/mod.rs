@@ -4,6 +4,7 @@
 //! Events that are ready together are stepped together and their appends become one commit, which
 //! comes before every other effect of any of them.
 
+mod alarm;
 mod batch;
 mod clock;
 mod control;

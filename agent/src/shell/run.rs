@@ -1,6 +1,6 @@
 //! From a configuration to a running agent.
 
-use std::{collections::VecDeque, future::pending, rc::Rc, sync::Arc, time::Duration};
+use std::{collections::VecDeque, rc::Rc, sync::Arc, time::Duration};
 
 use terminal_core::{
     engine::{Effect, Engine, Event, Identity, Moment, ReportOrder, Settings, Write},
@@ -14,6 +14,7 @@ use tokio::{
 };
 
 use super::{
+    alarm::Alarm,
     batch,
     clock::{self, LastGoodTime},
     control::{self, ControlCall, Facts},
@@ -101,6 +102,7 @@ struct Shell {
     uploads: Arc<Uploads>,
     control: mpsc::Receiver<ControlCall>,
     facts: Facts,
+    alarm: Alarm,
     watchdog: Watchdog,
     verification_clock: Arc<VerificationClock>,
     last_good_time: LastGoodTime,
@@ -186,6 +188,7 @@ impl Shell {
             uploads,
             control,
             facts: Facts { terminal_id: config.terminal.id, last_link_end: None },
+            alarm: Alarm::new()?,
             watchdog: Watchdog::from_environment(),
             verification_clock,
             last_good_time,
@@ -201,7 +204,7 @@ impl Shell {
     async fn run(mut self) -> Result<(), RunError> {
         self.watchdog.ready();
         loop {
-            let event = self.next_event().await;
+            let event = self.next_event().await?;
             self.watchdog.feed();
             if self.step_all_ready(event)? == Next::Stop {
                 return self.farewell().await;
@@ -361,30 +364,27 @@ impl Shell {
     }
 
     /// The next thing that happens, however long that takes.
-    async fn next_event(&mut self) -> Event {
+    async fn next_event(&mut self) -> Result<Event, RunError> {
         loop {
             if let Some(event) = self.arisen.pop_front() {
-                return event;
+                return Ok(event);
             }
             let until_deadline = self.until_deadline();
-            let deadline = async {
-                match until_deadline {
-                    Some(wait) => tokio::time::sleep(wait).await,
-                    None => pending().await,
-                }
-            };
             tokio::select! {
                 biased;
-                _ = self.terminate.recv() => return Event::StopRequested,
-                _ = self.interrupt.recv() => return Event::StopRequested,
-                () = self.rebooting.notified() => return Event::StopRequested,
+                _ = self.terminate.recv() => return Ok(Event::StopRequested),
+                _ = self.interrupt.recv() => return Ok(Event::StopRequested),
+                () = self.rebooting.notified() => return Ok(Event::StopRequested),
                 Some(call) = self.control.recv() => self.answer(call),
-                Some(event) = self.events.recv() => return event,
+                Some(event) = self.events.recv() => return Ok(event),
                 Some(()) = self.health_changes.recv() => {
                     self.executor.read_health(self.store.free_bytes());
                 }
-                Some(event) = self.link_events.recv() => return link_event(event),
-                () = deadline => return Event::Woken,
+                Some(event) = self.link_events.recv() => return Ok(link_event(event)),
+                rung = self.alarm.after(until_deadline) => {
+                    rung?;
+                    return Ok(Event::Woken);
+                }
             }
         }
     }

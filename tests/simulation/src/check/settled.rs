@@ -21,7 +21,7 @@ pub(crate) fn unsettled(world: &World) -> Option<String> {
     if link.is_none() || world.cloud.welcomed_link() != link || terminal.asleep_until > world.now {
         return Some("there is no link".to_owned());
     }
-    if link.is_some_and(|link| world.is_busy(link)) {
+    if world.is_anything_on_its_way() {
         return Some("frames are on their way".to_owned());
     }
     let Some(process) = terminal.process.as_ref() else {

@@ -190,9 +190,9 @@ impl World {
         }
     }
 
-    /// Whether anything is on its way.
-    pub(crate) fn is_busy(&self, link: usize) -> bool {
-        !self.links[link].up.is_empty() || !self.links[link].down.is_empty()
+    /// Whether anything is on its way, also late on a link that is gone.
+    pub(crate) fn is_anything_on_its_way(&self) -> bool {
+        self.links.iter().any(|link| !link.up.is_empty() || !link.down.is_empty())
     }
 
     /// How long the next thing takes.

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use terminal_core::engine::{Engine, Event, LinkEnd, OperationState};
 use terminal_hal::OperationId;
 
-use super::World;
+use super::{Device, World};
 use crate::queue::Due;
 
 /// A running agent: the engine, and what its shell keeps beside it.
@@ -25,7 +25,7 @@ pub struct Process {
     /// Wake-ups in a row without time passing.
     pub(crate) idle_wakes: (u64, u32),
     pub(crate) health_is_read: bool,
-    /// Restarts that it has called for, or found called for when it started.
+    /// Restarts of this boot that it has called for, or found called for when it started.
     pub(crate) restarts: BTreeSet<OperationId>,
 }
 
@@ -45,8 +45,12 @@ impl World {
         let damage = terminal.damage.take();
         let moment = terminal.moment(now, seed);
         let (identity, settings) = (terminal.identity(), terminal.settings());
-        let called = terminal.store.operations.values().filter(|record| {
-            matches!(record.state, OperationState::Running { restart: Some(_), .. })
+        let this_boot = Device::boot_id(terminal.boot);
+        let called = terminal.store.operations.values().filter(|record| match &record.state {
+            OperationState::Running { restart: Some(call), .. } => call.boot_id == this_boot,
+            OperationState::Running { restart: None, .. }
+            | OperationState::Queued { .. }
+            | OperationState::Finished { .. } => false,
         });
         let restarts = called.map(|record| record.id).collect();
         let engine = Engine::new(identity, settings, terminal.store.snapshot(), damage, &moment);
