@@ -9,6 +9,7 @@ mod clock;
 mod control;
 mod executor;
 mod journal;
+mod lock_record;
 mod run;
 mod surroundings;
 mod watchdog;

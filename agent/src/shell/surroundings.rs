@@ -8,7 +8,7 @@ use terminal_hal::{
     api::Hal,
     mock::{MockConfig, MockTerminal},
     operation::reboot::BootReason,
-    vendor::{Vendor, VendorConfig, VendorNews},
+    vendor::{StandingLock, Vendor, VendorConfig, VendorNews},
 };
 use tokio::{
     sync::{Notify, mpsc, watch},
@@ -44,6 +44,7 @@ pub(super) async fn open_hal(
     rebooting: &Arc<Notify>,
     tasks: &LocalSet,
     news: HardwareNews,
+    standing_lock: watch::Receiver<Option<StandingLock>>,
 ) -> Result<Hal, RunError> {
     match &config.hal {
         HalConfig::Vendor(vendor) => {
@@ -51,6 +52,7 @@ pub(super) async fn open_hal(
                 socket: vendor.socket.clone(),
                 allowed_uids: vendor.allowed_uids.clone(),
                 agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+                standing_lock,
             });
             let capabilities = match &vendor.capabilities {
                 Some(capabilities) => capabilities.clone(),

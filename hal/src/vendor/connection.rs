@@ -47,6 +47,8 @@ pub(super) enum ConnectionError {
     HelloRefused(String),
     #[error("it speaks protocol version {0}, want 1")]
     Version(u32),
+    #[error("it is locked by the cloud and did not take the lock again: {0}")]
+    NotLocked(String),
     #[error("it closed the connection")]
     Closed,
     #[error(transparent)]

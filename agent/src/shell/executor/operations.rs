@@ -6,19 +6,18 @@ use terminal_core::engine::{CallOutcome, RestartOrder, StartOrder};
 use terminal_hal::{
     ErrorCode, Failure, OperationId, OperationResult, Parameters, SideEffects,
     api::{
-        Call, CloseState, Firmware, HoldPolicy, IfPaymentActive, InstallOutcome, LockRequest,
-        Payments, Power, SettingsOutcome,
+        Call, CloseState, Firmware, HoldPolicy, InstallOutcome, Payments, Power, SettingsOutcome,
     },
     operation::{
-        ConfigureParameters, ConfigureResult, EndOfDayParameters, EndOfDayResult, LockParameters,
-        RebootResult, SendLogsParameters, SendLogsResult, UpdateParameters,
+        ConfigureParameters, ConfigureResult, EndOfDayParameters, EndOfDayResult, RebootResult,
+        SendLogsParameters, SendLogsResult, UpdateParameters,
         end_of_day::CloseMode,
         reboot::{BootReason, RebootScope},
     },
 };
 use uuid::Uuid;
 
-use super::{Hardware, hold, read_health};
+use super::{Hardware, hold, lock, read_health};
 use crate::{shell::clock, uploads};
 
 /// Naming its instance may take the payment application this long.
@@ -51,10 +50,14 @@ pub(super) async fn run(hardware: &Hardware, call: &Call, order: &StartOrder) ->
         },
         Parameters::Reboot(_) => return ready_to_restart(hardware, call, policy).await,
         Parameters::Update(parameters) => return update(hardware, call, policy, parameters).await,
-        Parameters::Lock(parameters) => lock(hardware, call, policy, parameters).await,
+        Parameters::Lock(parameters) => match payments(hardware) {
+            Ok(payments) => lock::lock(payments, &hardware.lock, call, order.policy, parameters)
+                .await
+                .map(OperationResult::Lock),
+            Err(failure) => Err(failure),
+        },
         Parameters::Unlock(parameters) => match payments(hardware) {
-            Ok(payments) => payments
-                .set_locked(call, &LockRequest::Unlock(parameters.clone()))
+            Ok(payments) => lock::unlock(payments, &hardware.lock, call, parameters)
                 .await
                 .map(OperationResult::Unlock),
             Err(failure) => Err(failure),
@@ -255,24 +258,6 @@ async fn close_first(
             Err(Failure::new(ErrorCode::CloseUnconfirmed, reason))
         }
     }
-}
-
-async fn lock(
-    hardware: &Hardware,
-    call: &Call,
-    policy: HoldPolicy,
-    parameters: &LockParameters,
-) -> Result<OperationResult, Failure> {
-    let payments = payments(hardware)?;
-    let if_payment_active = if parameters.finish_active_payment {
-        IfPaymentActive::Wait
-    } else {
-        IfPaymentActive::Cancel
-    };
-    let policy = HoldPolicy { if_payment_active, ..policy };
-    let request = LockRequest::Lock(parameters.clone());
-    let locking = payments.set_locked(call, &request);
-    hold::holding(payments, call, policy, locking).await.map(OperationResult::Lock)
 }
 
 async fn configure(

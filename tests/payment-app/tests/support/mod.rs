@@ -91,6 +91,7 @@ pub fn connect(socket: &Path) -> Vendor {
         socket: socket.to_owned(),
         allowed_uids: vec![0, nix::unistd::geteuid().as_raw()],
         agent_version: "test".to_owned(),
+        standing_lock: tokio::sync::watch::channel(None).1,
     })
 }
 
