@@ -3,6 +3,7 @@
 //! Every order is answered by exactly one event, unless it is abandoned; only a device restart
 //! that has been set in motion is answered by the next boot.
 
+mod close_first;
 mod hold;
 mod lock;
 mod operations;

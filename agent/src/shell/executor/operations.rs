@@ -4,10 +4,8 @@ use std::time::{Duration, Instant};
 
 use terminal_core::engine::{CallOutcome, RestartOrder, StartOrder};
 use terminal_hal::{
-    ErrorCode, Failure, OperationId, OperationResult, Parameters, SideEffects,
-    api::{
-        Call, CloseState, Firmware, HoldPolicy, InstallOutcome, Payments, Power, SettingsOutcome,
-    },
+    ErrorCode, Failure, OperationResult, Parameters, SideEffects,
+    api::{Call, Firmware, HoldPolicy, InstallOutcome, Payments, Power, SettingsOutcome},
     operation::{
         ConfigureParameters, ConfigureResult, EndOfDayParameters, EndOfDayResult, RebootResult,
         SendLogsParameters, SendLogsResult, UpdateParameters,
@@ -15,9 +13,8 @@ use terminal_hal::{
         reboot::{BootReason, RebootScope},
     },
 };
-use uuid::Uuid;
 
-use super::{Hardware, hold, lock, read_health};
+use super::{Hardware, close_first::close_first, hold, lock, read_health};
 use crate::{shell::clock, uploads};
 
 /// Naming its instance may take the payment application this long.
@@ -234,30 +231,6 @@ async fn install(
         SideEffects::None => failure.with_side_effects(SideEffects::Partial),
         SideEffects::Partial | SideEffects::Unknown => failure,
     })
-}
-
-/// Closes the batch under an id of its own, which an interrupted update finds again.
-async fn close_first(
-    payments: &dyn Payments,
-    call: &Call,
-    policy: HoldPolicy,
-) -> Result<(), Failure> {
-    let id = OperationId(Uuid::new_v5(&call.id.0, b"close_batch_first"));
-    let mut call = call.clone();
-    call.id = id;
-    match payments.query_close(id).await? {
-        CloseState::Finished(_) => Ok(()),
-        CloseState::NotStarted => {
-            let parameters = EndOfDayParameters::default();
-            let closing = payments.close_batch(&call, &parameters);
-            hold::holding(payments, &call, policy, closing).await.map(|_| ())
-        }
-        CloseState::Failed(failure) => Err(failure),
-        CloseState::Running | CloseState::Unknown => {
-            let reason = "what became of the close before the update is not known";
-            Err(Failure::new(ErrorCode::CloseUnconfirmed, reason))
-        }
-    }
 }
 
 async fn configure(

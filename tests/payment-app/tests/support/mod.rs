@@ -1,6 +1,8 @@
 //! A shop: the simulated application as a process, and a bridge to it.
 #![allow(dead_code, reason = "each test program uses its own part")]
 
+pub mod device;
+
 use std::{
     fs,
     path::{Path, PathBuf},
