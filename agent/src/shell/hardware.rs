@@ -8,7 +8,7 @@ use terminal_hal::{
     api::{Capability, Hal, HalFuture, Health},
     mock::{MockConfig, MockTerminal},
     status::TerminalHealth,
-    vendor::{Vendor, VendorConfig, VendorNews},
+    vendor::{StandingLock, Vendor, VendorConfig, VendorNews},
 };
 use tokio::{
     sync::{Notify, mpsc, watch},
@@ -38,6 +38,7 @@ pub(super) async fn open(
     rebooting: &Arc<Notify>,
     tasks: &LocalSet,
     news: HardwareNews,
+    standing_lock: watch::Receiver<Option<StandingLock>>,
 ) -> Result<Hal, RunError> {
     let hal = &config.hal;
     let backends = Backends {
@@ -46,7 +47,7 @@ pub(super) async fn open(
         } else {
             Hal::default()
         },
-        vendor: vendor(hal, tasks, news).await?,
+        vendor: vendor(hal, tasks, news, standing_lock).await?,
     };
     let from = |source: &Option<Source>| source.map(|source| backends.of(source));
     let sources = hal.health.iter().filter_map(|source| backends.of(*source).health.clone());
@@ -58,6 +59,11 @@ pub(super) async fn open(
         power: from(&hal.power).and_then(|hal| hal.power.clone()),
         health: several(sources.collect()),
     })
+}
+
+/// Whether a capability comes from the payment application behind a socket.
+pub(super) const fn is_vendor(source: Option<Source>) -> bool {
+    matches!(source, Some(Source::Vendor | Source::VendorIfOffered))
 }
 
 /// Everything that each backend can do; nothing for one that is not used.
@@ -92,15 +98,21 @@ fn mock(config: &Config, rebooting: &Arc<Notify>) -> Result<Hal, RunError> {
 
 /// What is named is taken without asking, so that the agent starts before the application; for the
 /// rest the application is asked.
-async fn vendor(hal: &HalConfig, tasks: &LocalSet, news: HardwareNews) -> Result<Hal, RunError> {
-    let is_vendor = |source| matches!(source, Source::Vendor | Source::VendorIfOffered);
-    let Some(vendor) = hal.vendor.as_ref().filter(|_| hal.uses(is_vendor)) else {
+async fn vendor(
+    hal: &HalConfig,
+    tasks: &LocalSet,
+    news: HardwareNews,
+    standing_lock: watch::Receiver<Option<StandingLock>>,
+) -> Result<Hal, RunError> {
+    let is_used = hal.uses(|source| is_vendor(Some(source)));
+    let Some(vendor) = hal.vendor.as_ref().filter(|_| is_used) else {
         return Ok(Hal::default());
     };
     let opened = Vendor::open(VendorConfig {
         socket: vendor.socket.clone(),
         allowed_uids: vendor.allowed_uids.clone(),
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+        standing_lock,
     });
     let capabilities = if hal.uses(|source| source == Source::VendorIfOffered) {
         opened.capabilities().await.map_err(RunError::Hardware)?

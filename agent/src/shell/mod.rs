@@ -11,6 +11,7 @@ mod control;
 mod executor;
 mod hardware;
 mod journal;
+mod lock_record;
 mod run;
 mod surroundings;
 mod watchdog;

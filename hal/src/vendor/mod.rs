@@ -20,6 +20,7 @@ mod payments;
 mod power;
 mod request;
 mod screen;
+mod standing_lock;
 mod supervisor;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ use crate::{
     api::{Capability, Hal},
 };
 use request::Holds;
+pub use standing_lock::StandingLock;
 use supervisor::Link;
 
 /// How to reach the payment application.
@@ -41,6 +43,8 @@ pub struct VendorConfig {
     pub allowed_uids: Vec<u32>,
     /// Told to it.
     pub agent_version: String,
+    /// The lock that is in force, set on every connection before anything else is asked.
+    pub standing_lock: watch::Receiver<Option<StandingLock>>,
 }
 
 /// A payment application behind a socket; clones are the same one. It implements every
