@@ -12,6 +12,8 @@ pub mod api;
 pub mod child;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+#[cfg(feature = "api")]
+pub mod durable;
 pub mod error;
 pub mod ids;
 #[cfg(feature = "mock")]

@@ -1,14 +1,14 @@
 //! The clocks and the random source that the engine is given.
 
 use std::{
-    fs, io,
+    fs,
     path::PathBuf,
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use nix::time::{ClockId, clock_gettime};
 use terminal_core::engine::{Moment, Monotonic};
-use terminal_hal::Timestamp;
+use terminal_hal::{Timestamp, durable};
 
 use crate::{link::VerificationClock, sys};
 
@@ -77,16 +77,9 @@ impl LastGoodTime {
             return;
         }
         self.written = moment.wall;
-        if let Err(error) = self.write() {
+        if let Err(error) = durable::replace(&self.path, self.written.to_string().as_bytes()) {
             tracing::warn!(%error, path = %self.path.display(), "last good time not kept");
         }
-    }
-
-    fn write(&self) -> io::Result<()> {
-        let new = self.path.with_extension("new");
-        fs::write(&new, self.written.to_string())?;
-        fs::File::open(&new)?.sync_all()?;
-        fs::rename(&new, &self.path)
     }
 }
 

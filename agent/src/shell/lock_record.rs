@@ -5,14 +5,14 @@
 
 use std::{
     cell::RefCell,
-    fs::{self, File},
-    io::{self, ErrorKind, Write as _},
+    fs,
+    io::{self, ErrorKind},
     path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
 use terminal_hal::{
-    BootId, OperationId, Timestamp, operation::LockParameters, vendor::StandingLock,
+    BootId, OperationId, Timestamp, durable, operation::LockParameters, vendor::StandingLock,
 };
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -130,8 +130,8 @@ impl LockRecord {
 
     fn store(&self, locked: Option<Locked>) -> io::Result<()> {
         match &locked {
-            Some(locked) => write(&self.path, locked)?,
-            None => remove(&self.path)?,
+            Some(locked) => durable::replace(&self.path, &serde_json::to_vec(locked)?)?,
+            None => durable::remove(&self.path)?,
         }
         *self.locked.borrow_mut() = locked;
         Ok(())
@@ -173,28 +173,6 @@ fn read(path: &Path) -> io::Result<Option<Locked>> {
     }
     let problem = format!("version {}, want {VERSION}", locked.version);
     Err(io::Error::new(ErrorKind::InvalidData, problem))
-}
-
-/// Durable when it returns: written beside, synced, renamed, the folder synced.
-fn write(path: &Path, locked: &Locked) -> io::Result<()> {
-    let new = path.with_extension("new");
-    let mut file = File::create(&new)?;
-    file.write_all(&serde_json::to_vec(locked)?)?;
-    file.sync_all()?;
-    fs::rename(&new, path)?;
-    sync_folder(path)
-}
-
-fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    sync_folder(path)
-}
-
-fn sync_folder(path: &Path) -> io::Result<()> {
-    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
 }
 
 fn kernel_boot_id(path: &Path) -> Option<BootId> {

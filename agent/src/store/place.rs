@@ -4,11 +4,12 @@
 //! renamed.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
+use terminal_hal::durable;
 
 use super::error::{StoreError, While};
 
@@ -85,17 +86,7 @@ impl Place {
 
 /// Writes a small file that is complete or not there, durably.
 pub(super) fn write_file(path: &Path, content: &[u8]) -> Result<(), StoreError> {
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(".new");
-    let new = path.with_file_name(name);
-    let write = || -> io::Result<()> {
-        let mut file = File::create(&new)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        fs::rename(&new, path)
-    };
-    write().during("writing", path)?;
-    sync_parent(path)
+    durable::replace(path, content).during("writing", path)
 }
 
 /// Deletes a file that may be there.

@@ -1,12 +1,9 @@
 //! The state file: replaced as a whole, durable when the write returns.
 
-use std::{
-    fs::{self, File},
-    io::{self, Write},
-    path::{Path, PathBuf},
-};
+use std::{fs, io, path::PathBuf};
 
 use super::{MockError, state::State};
+use crate::durable;
 
 /// Where the state is kept; `None` keeps it in memory only.
 #[derive(Debug)]
@@ -38,19 +35,7 @@ impl Store {
         let Some(path) = &self.path else { return Ok(()) };
         let written = serde_json::to_vec(state)
             .map_err(io::Error::from)
-            .and_then(|text| replace(path, &text));
+            .and_then(|text| durable::replace(path, &text));
         written.map_err(|source| MockError::WriteState { path: path.clone(), source })
     }
-}
-
-/// Writes beside the file and renames, so that a crash leaves the old or the new content, whole.
-fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".new");
-    let mut file = File::create(&beside)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    fs::rename(&beside, path)?;
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
 }
