@@ -2,6 +2,7 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     reason = "helpers of tests, which clippy takes for tests only where they stand in a test module"
 )]
 

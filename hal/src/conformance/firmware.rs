@@ -61,11 +61,11 @@ async fn unknown_version(firmware: &dyn Firmware, at: &Circumstances) -> Checked
     }
     let running = firmware.versions().await?;
     holds(running == before, || format!("{before:?} ran, now {running:?}"))?;
-    match firmware.query_update(call.id).await? {
-        UpdateState::NotStarted => Ok(()),
-        UpdateState::Failed(failure) => refused::<()>(Err(failure), &[NoUpdate]),
-        state => Err(Trouble::Failed(format!("{state:?}"))),
+    let state = firmware.query_update(call.id).await?;
+    if let UpdateState::Failed(failure) = state {
+        return refused::<()>(Err(failure), &[NoUpdate]);
     }
+    holds(state == UpdateState::NotStarted, || format!("{state:?}"))
 }
 
 async fn never_asked_for(firmware: &dyn Firmware, at: &Circumstances) -> Checked {
