@@ -3,6 +3,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::indexing_slicing,
     reason = "helpers of tests, which clippy takes for tests only where they stand in a test module"
 )]
 
@@ -151,54 +152,37 @@ fn failures_and_defaults_are_those_of_the_code() {
 
 #[test]
 fn what_is_required_is_what_the_code_cannot_do_without() {
-    fn reads<T: DeserializeOwned>(value: Value) -> bool {
-        serde_json::from_value::<T>(value).is_ok()
-    }
     let result = |name: &str| {
         let info = format!("json application {name}");
         let block = blocks().into_iter().find(|block| block.info == info).unwrap();
         serde_json::from_str::<Value>(&block.text).unwrap()["result"].clone()
     };
-    let tables: [(&str, fn(Value) -> bool, Value); 5] = [
-        (
-            "| result | required | meaning |\n|---|---|---|\n| `protocol`",
-            reads::<wire::HelloResult>,
-            result(method::HELLO),
-        ),
-        (
-            "| result | required | meaning |\n|---|---|---|\n| `outcome`",
-            reads::<EndOfDayResult>,
-            result(method::CLOSE),
-        ),
-        (
-            "| result | required | meaning |\n|---|---|---|\n| `locked`",
-            reads::<LockResult>,
-            result(method::SET_LOCKED),
-        ),
-        (
-            "| update | required |",
-            reads::<AvailableUpdate>,
-            result(method::CHECK)["updates"][0].clone(),
-        ),
-        (
-            "| installed | required |",
-            reads::<UpdateResult>,
-            result(method::QUERY_UPDATE)["result"].clone(),
-        ),
-    ];
-    for (heading, reads, example) in tables {
-        let mut documented = BTreeSet::new();
-        for row in rows(heading) {
-            for name in row[0].split('`').skip(1).step_by(2) {
-                let mut without = example.clone();
-                assert!(without.as_object_mut().unwrap().remove(name).is_some(), "{name}");
-                assert_eq!(!reads(without), row[1] == "yes", "{name} of {heading}");
-                documented.insert(name.to_owned());
-            }
+    let results =
+        |first: &str| format!("| result | required | meaning |\n|---|---|---|\n| `{first}`");
+    assert_required::<wire::HelloResult>(&results("protocol"), &result(method::HELLO));
+    assert_required::<EndOfDayResult>(&results("outcome"), &result(method::CLOSE));
+    assert_required::<LockResult>(&results("locked"), &result(method::SET_LOCKED));
+    let update = &result(method::CHECK)["updates"][0];
+    assert_required::<AvailableUpdate>("| update | required |", update);
+    let installed = &result(method::QUERY_UPDATE)["result"];
+    assert_required::<UpdateResult>("| installed | required |", installed);
+}
+
+/// The table has every field of the example, and the code reads it without those that are not
+/// required.
+fn assert_required<T: DeserializeOwned>(heading: &str, example: &Value) {
+    let mut documented = BTreeSet::new();
+    for row in rows(heading) {
+        for name in row[0].split('`').skip(1).step_by(2) {
+            let mut without = example.clone();
+            assert!(without.as_object_mut().unwrap().remove(name).is_some(), "{name}");
+            let reads = serde_json::from_value::<T>(without).is_ok();
+            assert_eq!(!reads, row[1] == "yes", "{name} of {heading}");
+            documented.insert(name.to_owned());
         }
-        let fields: BTreeSet<String> = example.as_object().unwrap().keys().cloned().collect();
-        assert_eq!(documented, fields, "{heading}");
     }
+    let fields: BTreeSet<String> = example.as_object().unwrap().keys().cloned().collect();
+    assert_eq!(documented, fields, "{heading}");
 }
 
 fn known_params(name: &str, params: &Value, line: usize) -> Value {
