@@ -3,6 +3,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::indexing_slicing,
     reason = "helpers of tests, which clippy takes for tests only where they stand in a test module"
 )]
 
@@ -15,6 +16,7 @@ use terminal_hal::{
     api::Capability,
     operation::{
         CheckUpdateResult, EndOfDayParameters, EndOfDayResult, LockResult, OpenMenuResult,
+        UpdateResult, check_update::AvailableUpdate,
     },
     status::TerminalHealth,
     vendor::wire::{self, method, rpc},
@@ -112,12 +114,30 @@ fn codes_and_limits_are_those_of_the_code() {
 }
 
 #[test]
-fn codes_that_the_text_names_are_in_the_catalogue_and_defaults_are_true() {
-    let start = REFERENCE.find("Codes that this text names:").unwrap();
-    let named = REFERENCE[start..].split("\n\n").next().unwrap();
-    let named = named.split('`').skip(1).step_by(2);
-    for code in named {
-        assert!(ErrorCode::ALL.iter().any(|known| known.as_str() == code), "{code}");
+fn failures_and_defaults_are_those_of_the_code() {
+    let failures = rows("| failure | retryable | when |");
+    assert!(failures.len() > 20);
+    let documented: BTreeSet<String> = failures.iter().map(|row| unquoted(&row[0])).collect();
+    for row in failures {
+        let known = ErrorCode::ALL.iter().find(|code| code.as_str() == unquoted(&row[0])).unwrap();
+        assert_eq!(row[1], known.is_retryable().to_string(), "{row:?}");
+    }
+    // No code is named that is not explained. The names of limits look alike.
+    let limits: BTreeSet<String> =
+        rows("| name | value |").iter().map(|row| unquoted(&row[0])).collect();
+    let of_the_agent = [
+        "INVALID_PARAMETERS",
+        "HAL_UNAVAILABLE",
+        "TOTALS_INCONSISTENT",
+        "TOTALS_TRUNCATED",
+        "SO_PEERCRED",
+        "SOCK_STREAM",
+    ];
+    let prose = REFERENCE.lines().filter(|line| !line.starts_with('{'));
+    let words = prose.flat_map(|line| line.split(|c: char| !(c.is_ascii_uppercase() || c == '_')));
+    for word in words.filter(|word| word.contains('_') && word.len() > 3) {
+        let is_known = documented.contains(word) || limits.contains(word);
+        assert!(is_known || of_the_agent.contains(&word), "{word} is not explained");
     }
     let defaults = serde_json::to_value(EndOfDayParameters::default()).unwrap();
     for row in rows("| parameter | default | meaning |").iter().take(6) {
@@ -126,6 +146,41 @@ fn codes_that_the_text_names_are_in_the_catalogue_and_defaults_are_true() {
         let default = default.as_str().map_or_else(|| default.to_string(), str::to_owned);
         assert_eq!(documented.replace("none", "null"), default, "{row:?}");
     }
+}
+
+#[test]
+fn what_is_required_is_what_the_code_cannot_do_without() {
+    let result = |name: &str| {
+        let info = format!("json application {name}");
+        let block = blocks().into_iter().find(|block| block.info == info).unwrap();
+        serde_json::from_str::<Value>(&block.text).unwrap()["result"].clone()
+    };
+    let results =
+        |first: &str| format!("| result | required | meaning |\n|---|---|---|\n| `{first}`");
+    assert_required::<wire::HelloResult>(&results("protocol"), &result(method::HELLO));
+    assert_required::<EndOfDayResult>(&results("outcome"), &result(method::CLOSE));
+    assert_required::<LockResult>(&results("locked"), &result(method::SET_LOCKED));
+    let update = &result(method::CHECK)["updates"][0];
+    assert_required::<AvailableUpdate>("| update | required |", update);
+    let installed = &result(method::QUERY_UPDATE)["result"];
+    assert_required::<UpdateResult>("| installed | required |", installed);
+}
+
+/// The table has every field of the example, and the code reads it without those that are not
+/// required.
+fn assert_required<T: DeserializeOwned>(heading: &str, example: &Value) {
+    let mut documented = BTreeSet::new();
+    for row in rows(heading) {
+        for name in row[0].split('`').skip(1).step_by(2) {
+            let mut without = example.clone();
+            assert!(without.as_object_mut().unwrap().remove(name).is_some(), "{name}");
+            let reads = serde_json::from_value::<T>(without).is_ok();
+            assert_eq!(!reads, row[1] == "yes", "{name} of {heading}");
+            documented.insert(name.to_owned());
+        }
+    }
+    let fields: BTreeSet<String> = example.as_object().unwrap().keys().cloned().collect();
+    assert_eq!(documented, fields, "{heading}");
 }
 
 fn known_params(name: &str, params: &Value, line: usize) -> Value {

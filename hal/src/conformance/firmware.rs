@@ -1,10 +1,10 @@
 //! Software updates, as far as they can be looked at without installing one.
 
-use super::{Checked, Circumstances, Suite, Trouble, holds};
+use super::{Checked, Circumstances, Suite, Trouble, holds, refused};
 use crate::{
     ErrorCode, SideEffects,
     api::{Firmware, UpdateState},
-    operation::{CheckUpdateParameters, UpdateParameters},
+    operation::{CheckUpdateParameters, UpdateParameters, update::Apply},
 };
 
 const FIRMWARE: &str = "firmware";
@@ -16,6 +16,8 @@ pub(super) async fn checks(suite: &mut Suite, firmware: &dyn Firmware, at: &Circ
     suite.check(FIRMWARE, name, check(firmware, at)).await;
     let name = "asking whether an installation could begin starts none";
     suite.check(FIRMWARE, name, ready(firmware, at)).await;
+    let name = "a version that is not on offer is refused and nothing is installed";
+    suite.check(FIRMWARE, name, unknown_version(firmware, at)).await;
     let name = "an installation that was never asked for has not started";
     suite.check(FIRMWARE, name, never_asked_for(firmware, at)).await;
 }
@@ -28,6 +30,7 @@ async fn versions(firmware: &dyn Firmware) -> Checked {
 
 async fn check(firmware: &dyn Firmware, at: &Circumstances) -> Checked {
     let (call, _handle) = at.call();
+    let before = firmware.versions().await?;
     let result = match firmware.check(&call, &CheckUpdateParameters::default()).await {
         Err(failure) if failure.code == ErrorCode::NetworkUnavailable => {
             return Err(Trouble::Skipped("there is no network".to_owned()));
@@ -39,6 +42,9 @@ async fn check(firmware: &dyn Firmware, at: &Circumstances) -> Checked {
     let digests = result.updates.iter().all(|update| update.sha256.len() == 64);
     holds(digests, || format!("{:?}", result.updates))?;
     let running = firmware.versions().await?;
+    holds(running == before, || format!("{before:?} ran, after the check {running:?}"))?;
+    let state = firmware.query_update(call.id).await?;
+    holds(state == UpdateState::NotStarted, || format!("the check has installed: {state:?}"))?;
     let agree = result.current.iter().all(|current| running.contains(current));
     holds(agree, || format!("{:?} runs, the check says {:?}", running, result.current))
 }
@@ -55,6 +61,27 @@ async fn ready(firmware: &dyn Firmware, at: &Circumstances) -> Checked {
         Ok(()) => {}
     }
     let state = firmware.query_update(call.id).await?;
+    holds(state == UpdateState::NotStarted, || format!("{state:?}"))
+}
+
+async fn unknown_version(firmware: &dyn Firmware, at: &Circumstances) -> Checked {
+    use ErrorCode::{LowBattery, NetworkUnavailable, NoUpdate, OutsideWindow};
+    let before = firmware.versions().await?;
+    let (call, _handle) = at.call();
+    let version = Some("no such version".to_owned());
+    let parameters = UpdateParameters { version, apply: Apply::Now, ..Default::default() };
+    match firmware.install(&call, &parameters).await {
+        Err(failure) if [LowBattery, NetworkUnavailable, OutsideWindow].contains(&failure.code) => {
+            return Err(Trouble::Skipped(failure.to_string()));
+        }
+        answer => refused(answer, &[NoUpdate])?,
+    }
+    let running = firmware.versions().await?;
+    holds(running == before, || format!("{before:?} ran, now {running:?}"))?;
+    let state = firmware.query_update(call.id).await?;
+    if let UpdateState::Failed(failure) = state {
+        return refused::<()>(Err(failure), &[NoUpdate]);
+    }
     holds(state == UpdateState::NotStarted, || format!("{state:?}"))
 }
 

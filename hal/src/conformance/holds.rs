@@ -4,15 +4,13 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use super::{Checked, Circumstances, Suite, Trouble, holds, refused};
+use super::{Checked, Circumstances, PROMPT, Suite, Trouble, holds, refused};
 use crate::{
     ErrorCode, OperationId,
     api::{HoldPolicy, IfPaymentActive, PaymentActivity, Payments},
 };
 
 const PAYMENTS: &str = "payments";
-/// What ends at once may take this long on a slow terminal.
-const PROMPT: Duration = Duration::from_secs(4);
 
 pub(super) async fn checks(suite: &mut Suite, payments: &dyn Payments, at: &Circumstances) {
     let name = "the instance has a name and keeps it";

@@ -5,7 +5,6 @@
 //! restarted. [`run`] checks what the backend has and says what it has not.
 
 use std::{
-    fmt::Write as _,
     future::Future,
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
@@ -15,11 +14,16 @@ use uuid::Uuid;
 
 mod close;
 mod firmware;
+mod health;
 mod holds;
 mod lock;
 mod logs;
-mod others;
+mod power;
+mod screen;
 mod settings;
+mod table;
+
+pub use table::{matrix, table};
 
 use crate::{
     ErrorCode, Failure, OperationId, Timestamp,
@@ -28,6 +32,8 @@ use crate::{
 
 /// A call of a check may take this long; a backend that hangs fails the check.
 const CHECK_TIME_MAX: Duration = Duration::from_secs(60);
+/// What ends at once may take this long on a slow terminal.
+const PROMPT: Duration = Duration::from_secs(4);
 
 /// One check and how it went.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +55,8 @@ pub enum CheckOutcome {
     Failed(String),
     /// It could not be tried.
     Skipped(String),
+    /// The backend does not have the capability.
+    Absent,
 }
 
 /// What the checks must know.
@@ -116,6 +124,10 @@ fn refused<T>(result: Result<T, Failure>, codes: &[ErrorCode]) -> Checked {
 /// Runs every check that the backend has the capability for.
 pub async fn run(hal: &Hal, circumstances: &Circumstances) -> Vec<Check> {
     let mut suite = Suite { checks: Vec::new() };
+    let boot = match hal.power.as_deref() {
+        Some(power) => Some(power.boot_id().await),
+        None => None,
+    };
     match hal.payments.as_deref() {
         Some(payments) => {
             holds::checks(&mut suite, payments, circumstances).await;
@@ -126,7 +138,7 @@ pub async fn run(hal: &Hal, circumstances: &Circumstances) -> Vec<Check> {
         None => suite.absent("payments"),
     }
     match hal.screen.as_deref() {
-        Some(screen) => others::screen(&mut suite, screen, circumstances).await,
+        Some(screen) => screen::checks(&mut suite, screen, circumstances).await,
         None => suite.absent("screen"),
     }
     match hal.logs.as_deref() {
@@ -137,32 +149,17 @@ pub async fn run(hal: &Hal, circumstances: &Circumstances) -> Vec<Check> {
         Some(firmware) => firmware::checks(&mut suite, firmware, circumstances).await,
         None => suite.absent("firmware"),
     }
-    match hal.power.as_deref() {
-        Some(power) => others::power(&mut suite, power).await,
-        None => suite.absent("power"),
-    }
     match hal.health.as_deref() {
-        Some(health) => others::health(&mut suite, health).await,
+        Some(health) => {
+            health::checks(&mut suite, health, hal.payments.as_deref(), circumstances).await;
+        }
         None => suite.absent("health"),
     }
-    suite.checks
-}
-
-/// One line per check, for people.
-pub fn table(checks: &[Check]) -> String {
-    let mut table = String::new();
-    for Check { capability, name, outcome } in checks {
-        let (word, why) = match outcome {
-            CheckOutcome::Passed => ("passed", ""),
-            CheckOutcome::Failed(why) => ("FAILED", why.as_str()),
-            CheckOutcome::Skipped(why) => ("skipped", why.as_str()),
-        };
-        let _ = writeln!(table, "{capability:<9} {word:<8} {name}");
-        if !why.is_empty() {
-            let _ = writeln!(table, "{:<18} {why}", "");
-        }
+    match (hal.power.as_deref(), boot) {
+        (Some(power), Some(boot)) => power::checks(&mut suite, power, &boot).await,
+        (Some(_), None) | (None, _) => suite.absent("power"),
     }
-    table
+    suite.checks
 }
 
 struct Suite {
@@ -186,7 +183,6 @@ impl Suite {
     }
 
     fn absent(&mut self, capability: &'static str) {
-        let outcome = CheckOutcome::Skipped("the backend does not have it".to_owned());
-        self.checks.push(Check { capability, name: "everything", outcome });
+        self.checks.push(Check { capability, name: "everything", outcome: CheckOutcome::Absent });
     }
 }

@@ -142,6 +142,10 @@ impl Shared {
             }
             Some(CloseProgress::Started | CloseProgress::Failed { .. }) | None => {}
         }
+        if self.live.closing == Some(id) {
+            let failure = Failure::new(ErrorCode::BusyOperation, "this close is running");
+            return Err(failure.with_side_effects(SideEffects::Unknown));
+        }
         if self.live.closing.is_some() || self.live.hold.is_some_and(|hold| hold.id != id) {
             return Err(Failure::new(ErrorCode::BusyOperation, "another operation is running"));
         }

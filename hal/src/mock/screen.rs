@@ -1,12 +1,7 @@
 //! The screen, and how tests look at it.
 
-use super::{
-    MockTerminal,
-    script::Method,
-    state::{OpenMenu, State},
-};
+use super::{MockTerminal, script::Method, shared::Shared, state::OpenMenu};
 use crate::{
-    Timestamp,
     api::{Call, HalFuture, Screen},
     operation::{OpenMenuParameters, OpenMenuResult, open_menu::Menu},
     text::bounded,
@@ -29,6 +24,8 @@ pub struct ScreenView {
 pub enum Showing {
     /// Nothing special.
     Idle,
+    /// A payment, a close or an operation that holds payments.
+    Busy,
     /// The lock.
     Locked,
     /// A message, such as an activation code.
@@ -70,19 +67,28 @@ impl Screen for MockTerminal {
 impl MockTerminal {
     /// What is on the screen.
     pub fn screen(&self) -> ScreenView {
-        let shared = self.shared();
-        view(&shared.state, shared.now)
+        view(&self.shared())
     }
 }
 
-fn view(state: &State, now: Timestamp) -> ScreenView {
-    let screen = &state.screen;
-    let menu = screen.menu.as_ref().filter(|menu| menu.closes_at > now);
-    let (showing, text) = match (menu, &screen.message, &screen.lock_message) {
-        (Some(menu), _, _) => (Showing::Menu, menu_name(menu.menu)),
-        (None, Some(message), _) => (Showing::Message, message.as_str()),
-        (None, None, Some(message)) => (Showing::Locked, message.as_str()),
-        (None, None, None) => (Showing::Idle, screen.idle_message.as_str()),
+fn view(shared: &Shared) -> ScreenView {
+    let (screen, live) = (&shared.state.screen, &shared.live);
+    let menu = screen.menu.as_ref().filter(|menu| menu.closes_at > shared.now);
+    // First what a customer or a shopkeeper must not miss.
+    let (showing, text) = if live.payment.is_some() {
+        (Showing::Busy, "Payment in progress")
+    } else if live.closing.is_some() {
+        (Showing::Busy, "Closing the batch")
+    } else if let Some(menu) = menu {
+        (Showing::Menu, menu_name(menu.menu))
+    } else if let Some(message) = &screen.message {
+        (Showing::Message, message.as_str())
+    } else if let Some(message) = &screen.lock_message {
+        (Showing::Locked, message.as_str())
+    } else if live.hold.is_some() {
+        (Showing::Busy, "One moment, please")
+    } else {
+        (Showing::Idle, screen.idle_message.as_str())
     };
     ScreenView { showing, text: text.to_owned() }
 }

@@ -57,9 +57,13 @@ impl Vendor {
             let call = &call;
             let params = operation(call, parameters.clone());
             match self.send(method, &params, Some(call), until).await {
-                Ended::Answered(answer) => return read(answer),
+                Ended::Answered(answer) => match read(answer) {
+                    Ok(result) => return Ok(result),
+                    Err(failure) => return self.in_doubt(failure, until, &ask).await,
+                },
                 Ended::Refused(error) => {
-                    return Err(failure::refused(method, &error, Effect::Possible));
+                    let failure = failure::refused(method, &error, Effect::Possible);
+                    return self.in_doubt(failure, until, &ask).await;
                 }
                 Ended::NotSent(failure) => return Err(failure),
                 Ended::Lost(Lost::Connection) => {}
@@ -113,5 +117,30 @@ impl Vendor {
         let Some(policy) = self.holds.policy(call.id) else { return Ok(()) };
         let wait_max = policy.wait_max.min(call.time_left * 3 / 4);
         self.hold_payments(call, &HoldPolicy { wait_max, ..policy }).await
+    }
+
+    /// An answer that leaves open what has happened: the question may be answered better.
+    async fn in_doubt<T, A>(
+        &self,
+        failure: Failure,
+        until: Instant,
+        ask: &impl Fn() -> A,
+    ) -> Result<T, Failure>
+    where
+        A: Future<Output = Result<Fate<T>, Failure>>,
+    {
+        if failure.side_effects != SideEffects::Unknown {
+            return Err(failure);
+        }
+        let mut fate = ask().await.ok();
+        if matches!(fate, Some(Fate::Running)) {
+            fate = self.fate(until, ask).await;
+        }
+        match fate {
+            Some(Fate::Done(result)) => Ok(result),
+            Some(Fate::Failed(failure)) => Err(failure),
+            Some(Fate::NotStarted) => Err(failure.with_side_effects(SideEffects::None)),
+            Some(Fate::Running | Fate::Unknown) | None => Err(failure),
+        }
     }
 }

@@ -26,12 +26,8 @@ pub(crate) fn print(story: &Story) -> bool {
             story.unsent_while_cut_off >= 1,
             format!("{} report waited on the terminal while cut off", story.unsent_while_cut_off),
         ),
-        // Killed once, restarted by the update and by the reboot.
-        (story.starts == 4, format!("the agent was started {} times", story.starts)),
-        (
-            story.app_starts == 4,
-            format!("the payment application was started {} times", story.app_starts),
-        ),
+        (story.starts == 4, starts("agent", story.starts)),
+        (story.app_starts == 4, starts("payment application", story.app_starts)),
         (story.same_key_same_operation, "one Idempotency-Key, one operation".to_owned()),
         (held == sent && held > 0, format!("{held} bytes of log arrived of {sent} sent")),
     ];
@@ -40,6 +36,10 @@ pub(crate) fn print(story: &Story) -> bool {
         println!(" {} {what}", if *held { "ok    " } else { "FAILED" });
     }
     checks.iter().all(|(held, _)| *held)
+}
+
+fn starts(what: &str, times: u32) -> String {
+    format!("the {what} was started {times} times: at first, when killed, by update and reboot")
 }
 
 fn count(done: &Done, event: &str) -> usize {

@@ -1,6 +1,9 @@
 //! The simulated device: a real agent beside a simulated payment application, each a process.
 
-use std::sync::{Arc, OnceLock, Weak};
+use std::{
+    path::PathBuf,
+    sync::{Arc, OnceLock, Weak},
+};
 
 use anyhow::{Context, Result};
 use nix::sys::signal::Signal;
@@ -8,6 +11,11 @@ use terminal_harness::{Agent, Site};
 use terminal_payment_app::{AppLaunch, PaymentApp, payment_app_binary, through_bridge};
 
 const SERIAL_NUMBER: &str = "123456789012";
+
+/// The file that shows its screen.
+pub(crate) fn screen(site: &Site) -> PathBuf {
+    site.path("screen.txt")
+}
 
 /// What runs on it.
 pub(crate) struct Device {
@@ -23,6 +31,7 @@ impl Device {
             socket: site.path("agent/payment-app.sock"),
             state: site.path("agent/mock-state.json"),
             script: site.path("agent/mock-script.json"),
+            screen: screen(site),
             serial_number: SERIAL_NUMBER.to_owned(),
             log: site.path("payment-app.log"),
         };

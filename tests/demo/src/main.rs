@@ -102,7 +102,8 @@ Still running; Ctrl-C ends it. Try, in another shell:
   {binary} operations --config {config}
 
 Pull the plug with `kill -9 {pid}` for the agent, {app} for the payment application: they are
-started again. Make the terminal misbehave by writing {script},
+started again. The terminal's screen: cat {screen}
+Make the terminal misbehave by writing {script},
 as hal/README.md describes."#,
         ca = ca.display(),
         token = site.api_token(),
@@ -111,6 +112,7 @@ as hal/README.md describes."#,
         config = config.display(),
         pid = device.agent.pid().unwrap_or(0),
         app = device.app.pid().unwrap_or(0),
+        screen = device::screen(site).display(),
         script = site.path("agent/mock-script.json").display(),
     );
     tokio::signal::ctrl_c().await.context("waiting for Ctrl-C")

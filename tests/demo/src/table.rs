@@ -26,7 +26,7 @@ pub(crate) fn timeline(story: &Story) {
     println!("\n time      what");
     for (at, text) in lines {
         let ms = at.ms_since(story.begin);
-        println!("{:>3}.{:03} s  {text}", ms / 1000, ms % 1000);
+        println!("{:>3}.{:03} s  {}", ms / 1000, ms % 1000, text.trim_end());
     }
 }
 
@@ -43,6 +43,7 @@ pub(crate) fn operations(story: &Story) {
             summary(done),
         );
     }
+    println!(" effects: how often the terminal did it; an update installs and restarts");
 }
 
 /// The attempt that ended, as the terminal reports it.
@@ -90,6 +91,10 @@ fn summary(done: &Done) -> String {
 }
 
 fn text(value: &Value) -> String {
+    const CHARS_MAX: usize = 24;
     let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    text.chars().take(24).collect()
+    if text.chars().count() <= CHARS_MAX {
+        return text;
+    }
+    text.chars().take(CHARS_MAX - 1).chain(['…']).collect()
 }

@@ -20,6 +20,7 @@ import uuid
 from datetime import datetime, timezone
 
 FRAME_BYTES_MAX = 262144
+WRITE_S_MAX = 10
 CLOSES_MAX = 64
 BATCHES_MAX = 30
 MENUS = ("settings", "network", "reports", "diagnostics")
@@ -35,9 +36,9 @@ class RpcError(Exception):
             self.body["data"] = data
 
 
-def failed(code, message):
-    """The operation failed and nothing has happened."""
-    return RpcError(-32000, message, {"code": code, "side_effects": "none"})
+def failed(code, message, side_effects="none"):
+    """The operation failed; nothing has happened, if not said otherwise."""
+    return RpcError(-32000, message, {"code": code, "side_effects": side_effects})
 
 
 def invalid(message):
@@ -136,8 +137,8 @@ class Memory:
 class Request:
     """A request that runs."""
 
-    def __init__(self, connection, identity):
-        self.connection, self.identity = connection, identity
+    def __init__(self, connection, identity, turn):
+        self.connection, self.identity, self.turn = connection, identity, turn
         self.is_cancelled = False
 
     def should_stop(self):
@@ -229,6 +230,8 @@ class Application:
         known = data["closes"].get(identity)
         if known and known["state"] == "finished":
             return known["result"]
+        if self.closing == identity:
+            raise failed("BUSY_OPERATION", "this close is running", "unknown")
         if self.closing or self.held_by() not in (None, identity):
             raise failed("BUSY_OPERATION", "another operation has the terminal")
         if wanted is not None and wanted != self.batch_id():
@@ -387,15 +390,16 @@ class Connection:
         self.is_closed = False
         self.is_greeted = False
         self.running = {}
+        self.received = 0
+        self.begun = 0
         self.writing = threading.Lock()
+        limit = struct.pack("ll", WRITE_S_MAX, 0)
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
         self.reader = threading.Thread(target=self.read, daemon=True)
         self.reader.start()
 
     def close(self):
-        try:
-            self.stream.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
+        self.shut_down()
         self.reader.join()
 
     def send(self, message):
@@ -404,7 +408,13 @@ class Connection:
             try:
                 self.stream.sendall(line)
             except OSError:
-                pass
+                self.shut_down()
+
+    def shut_down(self):
+        try:
+            self.stream.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
 
     def answer(self, identity, body):
         self.send({"jsonrpc": "2.0", "id": identity, **body})
@@ -419,10 +429,7 @@ class Connection:
         with self.application.changed:
             self.is_closed = True
             self.application.changed.notify_all()
-        try:
-            self.stream.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
+        self.shut_down()
         self.stream.close()
 
     def take(self, line):
@@ -452,7 +459,8 @@ class Connection:
         if not is_call or not is_integer(identity) or not isinstance(params, dict):
             error = {"code": -32600, "message": "want a request of JSON-RPC 2.0"}
             return self.answer(identity, {"error": error})
-        request = Request(self, identity)
+        request = Request(self, identity, self.received)
+        self.received += 1
         self.running[identity] = request
         if method == "hello":
             # In turn: what follows it must find it answered.
@@ -475,21 +483,28 @@ class Connection:
                 self.application.changed.notify_all()
 
     def run(self, request, handler, params):
+        with self.application.changed:
+            # In the order in which they came: each begins when the one before has ended or waits.
+            while self.begun != request.turn:
+                self.application.changed.wait()
+            self.begun += 1
+            self.application.changed.notify_all()
+            body = None if self.is_closed else self.outcome(request, handler, params)
+        self.running.pop(request.identity, None)
+        if body is not None:
+            self.answer(request.identity, body)
+
+    def outcome(self, request, handler, params):
         try:
             if not self.is_greeted and getattr(handler, "__name__", "") != "<lambda>":
                 raise RpcError(-32001, "hello must be the first request")
             if handler is None:
                 raise RpcError(-32601, "no such method")
-            with self.application.changed:
-                if self.is_closed:
-                    return
-                body = {"result": handler(request, params)}
+            return {"result": handler(request, params)}
         except RpcError as error:
-            body = {"error": error.body}
+            return {"error": error.body}
         except Exception as error:  # The agent must hear of every fault.
-            body = {"error": {"code": -32603, "message": repr(error)}}
-        self.running.pop(request.identity, None)
-        self.answer(request.identity, body)
+            return {"error": {"code": -32603, "message": repr(error)}}
 
 
 def peer_uid(stream):

@@ -6,10 +6,12 @@
 
 mod dispatch;
 mod process;
+mod screen;
 mod server;
 mod session;
 
 pub use process::{AppLaunch, PaymentApp, payment_app_binary, through_bridge};
+pub use screen::draw;
 pub use server::{ServerOptions, bind, serve};
 
 /// Exit code of the process when the simulated device restarts.

@@ -10,17 +10,18 @@ use std::{
 use anyhow::{Context, Result, bail};
 use lexopt::{Arg, Parser, ValueExt};
 use terminal_hal::mock::{MockConfig, MockTerminal};
-use terminal_payment_app::{EXIT_REBOOT, ServerOptions, bind, serve};
+use terminal_payment_app::{EXIT_REBOOT, ServerOptions, bind, draw, serve};
 use tokio::sync::Notify;
 
 const USAGE: &str = "\
-usage: terminal-payment-app --socket PATH [--state FILE] [--script FILE]
+usage: terminal-payment-app --socket PATH [--state FILE] [--script FILE] [--screen FILE]
 
 A simulated payment application, as hal/VENDOR.md describes one.
 
   --socket PATH          where it listens
   --state FILE           its memory; forgotten at every start without it
   --script FILE          how it behaves and misbehaves, as hal/README.md describes
+  --screen FILE          what is on the screen is kept there, as text
   --seed N               another seed is another shop (1)
   --serial-number TEXT   of the terminal
   --allow-uid UID        a user that may connect, beside root and its own; may be repeated
@@ -31,6 +32,7 @@ started again.
 
 struct Options {
     socket: PathBuf,
+    screen: Option<PathBuf>,
     terminal: MockConfig,
     allowed_uids: Vec<u32>,
 }
@@ -66,14 +68,21 @@ async fn listen(options: Options) -> Result<ExitCode> {
     let nonce = nonce();
     println!("listening on {}, process {nonce}", options.socket.display());
     let server = ServerOptions { allowed_uids: options.allowed_uids, nonce };
+    let screen = async {
+        match &options.screen {
+            Some(file) => draw(&terminal, file).await,
+            None => std::future::pending().await,
+        }
+    };
     tokio::select! {
-        ended = serve(listener, terminal, server) => ended.map(|()| ExitCode::SUCCESS),
+        ended = serve(listener, terminal.clone(), server) => ended.map(|()| ExitCode::SUCCESS),
         () = rebooting.notified() => {
             // The answer may still be on its way; a device takes longer to go down.
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
             println!("the device restarts");
             Ok(ExitCode::from(EXIT_REBOOT))
         }
+        never = screen => match never {},
         interrupted = tokio::signal::ctrl_c() => {
             interrupted?;
             Ok(ExitCode::SUCCESS)
@@ -90,7 +99,7 @@ fn nonce() -> String {
 /// `None` for help.
 fn options() -> Result<Option<Options>> {
     let mut terminal = MockConfig::default();
-    let mut socket = None;
+    let (mut socket, mut screen) = (None, None);
     let mut allowed_uids = vec![0, nix::unistd::geteuid().as_raw()];
     let mut parser = Parser::from_env();
     while let Some(argument) = parser.next()? {
@@ -98,6 +107,7 @@ fn options() -> Result<Option<Options>> {
             Arg::Long("socket") => socket = Some(PathBuf::from(parser.value()?)),
             Arg::Long("state") => terminal.state_file = Some(parser.value()?.into()),
             Arg::Long("script") => terminal.script_file = Some(parser.value()?.into()),
+            Arg::Long("screen") => screen = Some(PathBuf::from(parser.value()?)),
             Arg::Long("seed") => terminal.seed = parser.value()?.parse()?,
             Arg::Long("serial-number") => terminal.serial_number = parser.value()?.string()?,
             Arg::Long("allow-uid") => allowed_uids.push(parser.value()?.parse()?),
@@ -106,5 +116,5 @@ fn options() -> Result<Option<Options>> {
         }
     }
     let Some(socket) = socket else { bail!("--socket is missing\n\n{USAGE}") };
-    Ok(Some(Options { socket, terminal, allowed_uids }))
+    Ok(Some(Options { socket, screen, terminal, allowed_uids }))
 }

@@ -54,6 +54,8 @@ pub struct AppLaunch {
     pub state: PathBuf,
     /// How it behaves.
     pub script: PathBuf,
+    /// What is on its screen.
+    pub screen: PathBuf,
     /// Whose terminal it is.
     pub serial_number: String,
     /// What it prints is added to this file.
@@ -72,6 +74,8 @@ impl AppLaunch {
             .arg(&self.state)
             .arg("--script")
             .arg(&self.script)
+            .arg("--screen")
+            .arg(&self.screen)
             .args(["--serial-number", &self.serial_number])
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)

@@ -47,10 +47,12 @@ pub async fn serve(
                 continue;
             }
         };
-        let uid = stream.peer_cred()?.uid();
-        if !options.allowed_uids.contains(&uid) {
-            eprintln!("refused: user {uid} is not allowed");
-            continue;
+        match stream.peer_cred().map(|peer| peer.uid()) {
+            Ok(uid) if options.allowed_uids.contains(&uid) => {}
+            uid => {
+                eprintln!("refused: {uid:?} is not allowed");
+                continue;
+            }
         }
         if let Some(before) = current.take() {
             before.abort();

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use serde_json::{Value, json};
 use terminal_hal::{
@@ -16,7 +16,7 @@ use terminal_hal::{
         lines::{LineError, Lines},
         wire::{
             Cancel, EventParams, HelloParams, OperationContext, PROTOCOL_VERSION, ProgressParams,
-            RpcError, method, rpc,
+            RpcError, WRITE_MS_MAX, method, rpc,
         },
     },
 };
@@ -25,6 +25,7 @@ use tokio::{
     net::{UnixStream, unix::OwnedWriteHalf},
     sync::{Notify, mpsc},
     task::JoinSet,
+    time::timeout,
 };
 
 use crate::{dispatch, server};
@@ -247,7 +248,8 @@ fn line(message: &Value) -> Vec<u8> {
 
 async fn write(mut writer: OwnedWriteHalf, mut to_write: mpsc::Receiver<Vec<u8>>) -> Result<()> {
     while let Some(line) = to_write.recv().await {
-        writer.write_all(&line).await?;
+        let written = timeout(Duration::from_millis(WRITE_MS_MAX), writer.write_all(&line)).await;
+        written.context("the agent does not read")??;
     }
     Ok(())
 }

@@ -134,3 +134,35 @@ async fn without_its_application_the_agent_stays_online_and_says_what_is_missing
     assert_eq!(result(&operation)?["outcome"], "closed");
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_restarts_the_device_while_a_payment_cannot_be_cancelled() -> Result<()> {
+    let device = Device::start(&json!({}), None).await?;
+    let site = &device.site;
+    site.online().await?;
+    site.script(&json!({ "payment_active": { "state": "committed" } }))?;
+    for (operation, parameters, side_effects) in [
+        ("reboot", json!({ "delay_s": 0 }), "none"),
+        ("reboot", json!({ "delay_s": 0, "scope": "application" }), "none"),
+        // Installed, and started by the next boot.
+        ("update", json!({ "apply": "now" }), "partial"),
+    ] {
+        let policy = json!({ "if_payment_active": "cancel", "wait_max_s": 1 });
+        let body = json!({
+            "terminal_id": site.terminal_id(), "operation": operation, "parameters": parameters,
+            "policy": policy,
+        });
+        let answer = site.rest()?.post("/v1/admin/terminals/operations", &body).await?;
+        ensure!(answer.status == 201, "{}", answer.body);
+        let id: OperationId = serde_json::from_value(answer.body["id"].clone())?;
+        let error = site.verdict(id).await?.error.context("it did not fail")?;
+        assert_eq!(error["code"], "BUSY_PAYMENT", "{operation}");
+        assert_eq!(error["side_effects"], side_effects, "{operation}");
+    }
+    assert_eq!((device.agent.starts(), device.app()?.starts()), (1, 1));
+    assert_eq!(site.mock_state()?["boots"].as_array().map(Vec::len), Some(1));
+    // Nothing is left behind that would stop the next one.
+    site.script(&json!({}))?;
+    result(&site.run("reboot", json!({ "delay_s": 0 })).await?)?;
+    Ok(())
+}

@@ -10,8 +10,16 @@ use serde_json::json;
 use support::{Shop, call, id};
 use terminal_hal::{
     ErrorCode, SideEffects, Timestamp,
-    api::{CloseState, HoldPolicy, IfPaymentActive, LogRange, Logs, Payments, Power},
-    operation::{EndOfDayParameters, end_of_day::CloseOutcome, send_logs::LogLevel},
+    api::{
+        CloseState, HoldPolicy, IfPaymentActive, LockRequest, LogRange, Logs, Payments, Power,
+        Screen,
+    },
+    operation::{
+        EndOfDayParameters, EndOfDayResult, LockParameters, OpenMenuParameters,
+        end_of_day::{CloseMode, CloseOutcome},
+        open_menu::Menu,
+        send_logs::LogLevel,
+    },
 };
 use tokio::time::timeout;
 
@@ -151,5 +159,123 @@ async fn a_capability_that_is_not_offered_is_named() -> Result<()> {
     let failure = shop.vendor.boot_id().await.expect_err("no power");
     assert_eq!(failure.code, ErrorCode::UnsupportedByHardware);
     assert!(failure.failure_reason.contains("power"), "{failure}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn somebody_in_front_of_the_terminal_sees_what_happens() -> Result<()> {
+    let shop = Shop::open(&json!({}))?;
+    shop.shows("Welcome").await?;
+    let (locking, _handle) = call(1);
+    let message = Some("Please call support".to_owned());
+    let lock = LockRequest::Lock(LockParameters { message, ..LockParameters::default() });
+    shop.vendor.set_locked(&locking, &lock).await?;
+    let picture = shop.shows("Please call support").await?;
+    assert!(picture.contains("LOCKED"), "{picture}");
+    let (opening, _handle) = call(2);
+    let menu = OpenMenuParameters { menu: Menu::Reports, timeout_s: 600 };
+    shop.vendor.open_menu(&opening, &menu).await?;
+    shop.shows("reports").await?;
+    shop.script(&json!({ "payment_active": { "state": "committed" } }))?;
+    shop.shows("Payment in progress").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_outcome_of_a_close_that_is_cut_off_is_found_by_its_id() -> Result<()> {
+    for (host, guard, outcome, moves) in [
+        ("reachable", false, CloseOutcome::Closed, true),
+        ("mismatch", false, CloseOutcome::Mismatch, false),
+        ("unconfirmed", false, CloseOutcome::Unconfirmed, false),
+        ("reachable", true, CloseOutcome::AlreadyClosed, false),
+    ] {
+        let shop = Shop::open(&json!({ "host": host }))?;
+        let last = previous(&shop, 1).await?;
+        let batch = shop.state()?["batch"]["number"].clone();
+        let crash = json!({ "crash": { "at": "after_effect", "times": 1 } });
+        shop.script(&json!({ "host": host, "methods": { "close_batch": crash } }))?;
+        let (call, _handle) = call(2);
+        let batch_id = guard.then(|| last.batch_id.clone());
+        let parameters = EndOfDayParameters { batch_id, ..EndOfDayParameters::default() };
+        let result = timeout(PATIENCE, shop.vendor.close_batch(&call, &parameters)).await??;
+        assert_eq!((result.outcome, shop.app.starts()), (outcome, 2), "{host}");
+        let after = shop.state()?["batch"]["number"].clone();
+        assert_eq!(after != batch, moves, "{host}: batch {batch}, then {after}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_empty_batch_is_told_as_such_after_a_cut_and_the_totals_before_it_are_kept() -> Result<()>
+{
+    let payment = json!({ "id": "only", "sale": 9_900 });
+    let quiet = json!({ "payments_per_hour": 0, "payments": [payment] });
+    let shop = Shop::open(&quiet)?;
+    let (first, _handle) = call(1);
+    let parameters = EndOfDayParameters::default();
+    let closed = shop.vendor.close_batch(&first, &parameters).await?;
+    assert_eq!((closed.outcome, closed.purchases_amount), (CloseOutcome::Closed, 9_900));
+    let crash = json!({ "crash": { "at": "after_effect", "times": 1 } });
+    shop.script(&json!({ "payments_per_hour": 0, "methods": { "close_batch": crash } }))?;
+    let (second, _handle) = call(2);
+    let empty = timeout(PATIENCE, shop.vendor.close_batch(&second, &parameters)).await??;
+    assert_eq!((empty.outcome, empty.next_batch_id), (CloseOutcome::Empty, None));
+    let again = previous(&shop, 3).await?;
+    assert_eq!(again.batch_id, closed.batch_id);
+    assert_eq!(again.purchases_amount, closed.purchases_amount);
+    assert_eq!(again.totals, closed.totals);
+    Ok(())
+}
+
+async fn previous(shop: &Shop, number: u128) -> Result<EndOfDayResult> {
+    let (call, _handle) = call(number);
+    let mode = CloseMode::Previous;
+    let parameters = EndOfDayParameters { mode, ..EndOfDayParameters::default() };
+    Ok(shop.vendor.close_batch(&call, &parameters).await?)
+}
+
+#[tokio::test]
+async fn what_could_not_be_forwarded_is_reported_by_the_close() -> Result<()> {
+    let offline = |forwarding: bool| {
+        json!({ "offline_forwarding": forwarding, "payments_per_hour": 0, "payments": [
+            { "id": "a", "sale": 12_000, "offline": true }, { "id": "b", "sale": 500, "offline": true },
+        ] })
+    };
+    for (forwarding, forwarded, pending) in [(false, 0, (2, 12_500)), (true, 2, (0, 0))] {
+        let shop = Shop::open(&offline(forwarding))?;
+        let (call, _handle) = call(1);
+        let result = shop.vendor.close_batch(&call, &EndOfDayParameters::default()).await?;
+        let left = &result.offline;
+        assert_eq!((left.pending_count, left.pending_amount), pending);
+        assert_eq!(left.forwarded + left.declined, forwarded);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_payment_in_progress_is_rejected_waited_for_or_cancelled_by_policy() -> Result<()> {
+    use IfPaymentActive::{Cancel, Reject, Wait};
+    for (state, for_ms, policy, is_held) in [
+        ("cancellable", 600_000, Reject, false),
+        ("cancellable", 600_000, Cancel, true),
+        ("committed", 600_000, Reject, false),
+        // What has been sent to the acquirer is never cancelled.
+        ("committed", 600_000, Cancel, false),
+        ("committed", 600_000, Wait, false),
+        ("committed", 300, Wait, true),
+        ("committed", 300, Cancel, true),
+    ] {
+        let shop = Shop::open(&json!({ "payment_active": { "state": state, "for_ms": for_ms } }))?;
+        let policy = HoldPolicy {
+            lease: Duration::from_secs(60),
+            if_payment_active: policy,
+            wait_max: Duration::from_secs(if is_held { 30 } else { 1 }),
+        };
+        let (call, _handle) = call(1);
+        let held = timeout(PATIENCE, shop.vendor.hold_payments(&call, &policy)).await?;
+        let failed = held.err().map(|failure| (failure.code, failure.side_effects));
+        let busy = (ErrorCode::BusyPayment, SideEffects::None);
+        assert_eq!(failed, (!is_held).then_some(busy), "{state} for {for_ms} ms, {policy:?}");
+    }
     Ok(())
 }

@@ -67,6 +67,7 @@ async fn the_simulated_application_passes() -> Result<()> {
 #[tokio::test]
 async fn an_application_in_python_passes() -> Result<()> {
     if Command::new("python3").arg("--version").output().is_err() {
+        ensure!(std::env::var_os("PYTHON_REQUIRED").is_none(), "there is no python3");
         eprintln!("skipped: there is no python3");
         return Ok(());
     }
@@ -84,7 +85,7 @@ async fn passes(app: &PaymentApp, socket: &Path, pid_file: &Path) -> Result<()> 
     let output = with_pid_file(app, pid_file, run).await?;
     ensure!(output.status.code() == Some(0), "{}", text(&output));
     let table = String::from_utf8(output.stdout)?;
-    ensure!(table.contains("conformant") && !table.contains("FAILED"), "{table}");
+    ensure!(table.ends_with("\nconformant\n") && !table.contains("FAILED"), "{table}");
     let required = table.lines().filter(|line| line.contains("  required  passed"));
     ensure!(required.count() >= 40, "{table}");
     ensure!(app.starts() > 5, "it was not restarted: {table}");
@@ -118,13 +119,23 @@ async fn without_a_restart_command_durability_is_not_proven() -> Result<()> {
     let table = text(&output);
     ensure!(output.status.code() == Some(1), "{table}");
     ensure!(!table.contains("FAILED") && table.contains("needs --restart-command"), "{table}");
+    ensure!(table.contains("not conformant: 6 that count"), "{table}");
     Ok(())
 }
 
 #[test]
-fn what_is_not_understood_and_nobody_there_have_their_exit_codes() -> Result<()> {
-    let usage = Command::new(COMMAND).arg("--fast").output()?;
-    assert_eq!(usage.status.code(), Some(64));
+fn what_is_not_understood_and_nobody_there_have_their_words_and_exit_codes() -> Result<()> {
+    for (arguments, code, says) in [
+        (&["--fast"][..], 64, "invalid option '--fast'"),
+        (&[][..], 64, "--socket is missing"),
+        (&["--socket"][..], 64, "missing argument for option '--socket'"),
+        (&["--socket", "/nowhere/app.sock"][..], 69, "nobody answers on /nowhere/app.sock"),
+    ] {
+        let output = Command::new(COMMAND).args(arguments).output()?;
+        ensure!(output.status.code() == Some(code), "{arguments:?}: {}", text(&output));
+        let said = String::from_utf8(output.stderr)?;
+        ensure!(said.starts_with("terminal-conformance: ") && said.contains(says), "{said}");
+    }
     let help = Command::new(COMMAND).arg("--help").output()?;
     assert!(help.status.success() && String::from_utf8_lossy(&help.stdout).contains("--socket"));
     Ok(())

@@ -54,6 +54,7 @@ pub(super) async fn unlock(
     parameters: &UnlockParameters,
 ) -> Result<LockResult, Failure> {
     let result = payments.set_locked(call, &LockRequest::Unlock(parameters.clone())).await?;
+    // At once: an application that connects from here on must not be locked again.
     record.replace(None).map_err(|error| {
         not_recorded("unlocked, but that could not be recorded and it will lock again", &error)
             .with_side_effects(SideEffects::Partial)

@@ -19,14 +19,21 @@ async fn answered<T>(
     let peer = Peer::new();
     let bridge = peer.bridge();
     let mut conversation = peer.greeted("i").await;
-    let (result, ()) = tokio::join!(work(bridge), async {
-        let line = conversation.lines.next().await.unwrap().unwrap();
-        let request: Value = serde_json::from_slice(&line).unwrap();
-        message["jsonrpc"] = json!("2.0");
-        message["id"] = request["id"].clone();
-        conversation.say(&message.to_string()).await;
-    });
-    result
+    let play = async {
+        loop {
+            let line = conversation.lines.next().await.unwrap().unwrap();
+            let request: Value = serde_json::from_slice(&line).unwrap();
+            message["jsonrpc"] = json!("2.0");
+            message["id"] = request["id"].clone();
+            conversation.say(&message.to_string()).await;
+            // Whoever doubts the answer learns nothing more.
+            message = json!({ "result": { "state": "unknown" } });
+        }
+    };
+    tokio::select! {
+        result = work(bridge) => result,
+        never = play => never,
+    }
 }
 
 async fn close(bridge: Vendor) -> Result<EndOfDayResult, Failure> {

@@ -243,3 +243,40 @@ async fn a_hold_without_an_answer_has_done_nothing_unless_it_may_have_cancelled_
         assert_eq!((failure.code, failure.side_effects), (ErrorCode::HalUnavailable, effects));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_leaves_open_what_happened_is_asked_about_by_id() {
+    let unreadable = json!({ "result": { "outcome": "exploded" } });
+    let fault = json!({ "error": { "code": -32603, "message": "out of memory" } });
+    let finished = json!({ "state": "finished", "result": totals("closed") });
+    let failed = json!({ "state": "failed", "failure": { "message": "no line",
+        "code": "HOST_UNREACHABLE", "side_effects": "none" } });
+    for answer in [unreadable, fault] {
+        for (state, want) in [
+            (finished.clone(), Ok(CloseOutcome::Closed)),
+            (failed.clone(), Err((ErrorCode::HostUnreachable, SideEffects::None))),
+            (json!({ "state": "not_started" }), Err((ErrorCode::DeviceFault, SideEffects::None))),
+            (json!({ "state": "unknown" }), Err((ErrorCode::DeviceFault, SideEffects::Unknown))),
+            (json!({ "state": "running" }), Ok(CloseOutcome::Closed)),
+        ] {
+            let peer = Peer::new();
+            let bridge = peer.bridge();
+            let mut conversation = peer.greeted("i").await;
+            let (call, _handle) = call(1);
+            let parameters = EndOfDayParameters::default();
+            let (result, ()) = tokio::join!(bridge.close_batch(&call, &parameters), async {
+                let (request, _) = conversation.expect(method::CLOSE).await;
+                let mut message = answer.clone();
+                message["jsonrpc"] = json!("2.0");
+                message["id"] = json!(request);
+                conversation.say(&message.to_string()).await;
+                tell(&mut conversation, state.clone()).await;
+                if state["state"] == "running" {
+                    tell(&mut conversation, finished.clone()).await;
+                }
+            });
+            let got = result.map(|day| day.outcome).map_err(|f| (f.code, f.side_effects));
+            assert_eq!(got, want, "{answer}, then {state}");
+        }
+    }
+}

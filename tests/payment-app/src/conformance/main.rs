@@ -1,7 +1,8 @@
 //! `terminal-conformance`: checks a vendor's payment application against `hal/VENDOR.md`, over its
 //! own socket, and prints a table.
 //!
-//! Two parts: the messages themselves, byte by byte, and what they mean, with the tests that every
+//! Three parts: the messages themselves, byte by byte; what must outlive a restart; and what the
+//! methods mean, with the tests that every
 //! backend of the agent passes, through the agent's own bridge. It must never leave a terminal that
 //! it has checked locked or held.
 
@@ -10,10 +11,11 @@ mod meaning;
 mod messages;
 mod peer;
 mod table;
+mod together;
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use lexopt::{Arg, Parser, ValueExt};
 use peer::{Peer, Target};
 use table::Table;
@@ -31,6 +33,8 @@ holds payments, closes a batch, locks and unlocks, and applies the empty configu
 exit codes: 0 everything required has passed, 1 something has not, 64 usage, 69 no application
 ";
 
+/// An application that is just starting may take this long.
+const HELLO_TIME_MAX: Duration = Duration::from_secs(5);
 const EXIT_USAGE: u8 = 64;
 const EXIT_UNAVAILABLE: u8 = 69;
 
@@ -61,12 +65,15 @@ fn run(target: Target) -> Result<bool> {
     runtime.block_on(async {
         let mut table = Table::default();
         // Without a first answer there is nothing to check.
-        let hello = Peer::greeted(&target, Duration::from_secs(10)).await?.hello;
+        let nobody = || format!("nobody answers on {}", target.socket.display());
+        let greeted = Peer::greeted(&target, HELLO_TIME_MAX).await.with_context(nobody)?;
+        let hello = greeted.hello;
         println!(
             "{} {}, instance {}\n",
             hello.application, hello.application_version, hello.instance
         );
         messages::check(&mut table, &target).await;
+        together::check(&mut table, &target).await;
         meaning::check(&mut table, &target).await;
         durability::check(&mut table, &target).await;
         table.progress(&target.seen());

@@ -42,8 +42,8 @@ async fn through_the_bridge(table: &mut Table, at: &Target) -> Result<()> {
         let outcome = match check.outcome {
             CheckOutcome::Passed => Outcome::Passed,
             CheckOutcome::Failed(why) => Outcome::Failed(why),
-            CheckOutcome::Skipped(_) if !offered => Outcome::Skipped("not offered".to_owned()),
             CheckOutcome::Skipped(why) => Outcome::Skipped(why),
+            CheckOutcome::Absent => Outcome::Skipped("not offered".to_owned()),
         };
         table.add(&name, need, outcome);
     }

@@ -83,16 +83,23 @@ impl Table {
 
     /// Whether everything that is required has passed and nothing that is offered has failed.
     pub(crate) fn is_passed(&self) -> bool {
-        self.rows.iter().all(|row| match (row.need, &row.outcome) {
+        self.rows.iter().all(Row::is_good)
+    }
+}
+
+impl Row {
+    fn is_good(&self) -> bool {
+        match (self.need, &self.outcome) {
             (_, Outcome::Passed) | (Need::Offered | Need::Optional, Outcome::Skipped(_)) => true,
             (Need::Required, Outcome::Skipped(_)) | (_, Outcome::Failed(_)) => false,
-        })
+        }
     }
 }
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let width = self.rows.iter().map(|row| row.name.chars().count()).max().unwrap_or(0);
+        writeln!(f, "{:<width$}  {:<8}  result", "scenario", "need")?;
         for Row { name, need, outcome, took } in &self.rows {
             let need = match need {
                 Need::Required => "required",
@@ -105,13 +112,18 @@ impl fmt::Display for Table {
                 Outcome::Failed(why) => ("FAILED", why.clone()),
                 Outcome::Skipped(why) => ("skipped", why.clone()),
             };
-            writeln!(f, "{name:<width$}  {need:<8}  {word:<7}  {why}")?;
+            let line = format!("{name:<width$}  {need:<8}  {word:<7}  {why}");
+            writeln!(f, "{}", line.trim_end())?;
         }
         let count = |is: fn(&Outcome) -> bool| self.rows.iter().filter(|r| is(&r.outcome)).count();
         let passed = count(|outcome| matches!(outcome, Outcome::Passed));
         let failed = count(|outcome| matches!(outcome, Outcome::Failed(_)));
         let skipped = count(|outcome| matches!(outcome, Outcome::Skipped(_)));
-        let verdict = if self.is_passed() { "conformant" } else { "not conformant" };
-        write!(f, "\n{passed} passed, {failed} failed, {skipped} skipped: {verdict}")
+        let bad = self.rows.iter().filter(|row| !row.is_good()).count();
+        let verdict = match bad {
+            0 => "conformant".to_owned(),
+            _ => format!("not conformant: {bad} that count have failed or were not tried"),
+        };
+        write!(f, "\n{passed} passed, {failed} failed, {skipped} skipped\n{verdict}")
     }
 }

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use tempfile::TempDir;
 use terminal_hal::{
@@ -18,6 +18,7 @@ use terminal_hal::{
     vendor::{Vendor, VendorConfig},
 };
 use terminal_payment_app::{AppLaunch, PaymentApp};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 /// The program under test.
@@ -55,6 +56,16 @@ impl Shop {
         Ok(fs::rename(new, self.directory.path().join("script.json"))?)
     }
 
+    /// Waits until the screen shows that.
+    pub async fn shows(&self, text: &str) -> Result<String> {
+        let file = self.directory.path().join("screen.txt");
+        let look = async || {
+            let picture = fs::read_to_string(&file).unwrap_or_default();
+            Ok(picture.contains(text).then_some(picture))
+        };
+        timeout(Duration::from_secs(60), until(look)).await.with_context(|| text.to_owned())?
+    }
+
     /// What it remembers; waits for the first time that it writes.
     pub fn state(&self) -> Result<Value> {
         for _ in 0..2_000 {
@@ -82,6 +93,7 @@ pub fn launch(directory: &Path) -> AppLaunch {
         socket: directory.join("app.sock"),
         state: directory.join("state.json"),
         script: directory.join("script.json"),
+        screen: directory.join("screen.txt"),
         serial_number: "123456789012".to_owned(),
         log: directory.join("app.log"),
     }
