@@ -8,6 +8,8 @@
 
 #[cfg(feature = "api")]
 pub mod api;
+#[cfg(feature = "child")]
+pub mod child;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod error;

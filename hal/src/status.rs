@@ -31,6 +31,23 @@ pub struct TerminalHealth {
 }
 
 impl TerminalHealth {
+    /// What this does not know, as `other` knows it. What either has seen is so.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            battery_level: self.battery_level.or(other.battery_level),
+            power: self.power.or(other.power),
+            network: self.network.or(other.network),
+            storage_free_bytes: self.storage_free_bytes.or(other.storage_free_bytes),
+            printer: self.printer.or(other.printer),
+            offline_queue: self.offline_queue.or(other.offline_queue),
+            batch: self.batch.or(other.batch),
+            payment_active: self.payment_active || other.payment_active,
+            locked: self.locked || other.locked,
+            tampered: self.tampered || other.tampered,
+        }
+    }
+
     /// Cuts what a backend answered to the documented limits, so that a status always fits into
     /// one frame.
     #[must_use]

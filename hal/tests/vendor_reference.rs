@@ -12,14 +12,12 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use terminal_hal::{
     ErrorCode,
+    api::Capability,
     operation::{
         CheckUpdateResult, EndOfDayParameters, EndOfDayResult, LockResult, OpenMenuResult,
     },
     status::TerminalHealth,
-    vendor::{
-        VendorCapability,
-        wire::{self, method, rpc},
-    },
+    vendor::wire::{self, method, rpc},
 };
 
 const REFERENCE: &str = include_str!("../VENDOR.md");
@@ -74,7 +72,7 @@ fn the_tables_of_methods_and_notifications_are_those_of_the_code() {
     assert_eq!(documented, method::REQUESTS.iter().map(|name| (*name).to_owned()).collect());
     for row in methods.iter().filter(|row| unquoted(&row[0]) != method::HELLO) {
         let capability = unquoted(&row[1]);
-        assert!(VendorCapability::from_name(&capability).is_some(), "{capability}");
+        assert!(Capability::from_name(&capability).is_some(), "{capability}");
         assert!(unquoted(&row[0]).starts_with(&format!("{capability}.")), "{row:?}");
     }
     let notifications = rows("| notification | from |");

@@ -3,6 +3,7 @@
 //! An invalid [`Config`] cannot exist. All problems are reported at once, each with the key, what
 //! is there and what should be. Secrets are never in the file: it names files that hold them.
 
+mod hal;
 mod raw;
 
 use std::{
@@ -12,13 +13,11 @@ use std::{
 };
 
 use terminal_core::engine::BackoffSettings;
-use terminal_hal::{OperationKind, text::line_problem, vendor::VendorCapability};
+use terminal_hal::{OperationKind, text::line_problem};
 
 use crate::link::{ClientIdentity, LinkConfig, LinkUrl, ProxyConfig, Timeouts, Trust};
+pub use hal::{HalConfig, MockHalConfig, Source, VendorHalConfig};
 use raw::RawConfig;
-
-/// Longest path of a Unix socket that Linux can name.
-const SOCKET_PATH_BYTES_MAX: usize = 107;
 
 /// Everything that the agent needs to know, checked.
 #[derive(Clone, Debug)]
@@ -85,33 +84,6 @@ pub struct UploadConfig {
     pub ca_file: Option<PathBuf>,
     /// Whether a host may resolve to a private or loopback address.
     pub allow_private_addresses: bool,
-}
-
-/// The hardware.
-#[derive(Clone, Debug)]
-pub enum HalConfig {
-    /// A simulated terminal.
-    Mock {
-        /// Where it keeps its memory.
-        state_file: Option<PathBuf>,
-        /// What it is told to do.
-        script_file: Option<PathBuf>,
-        /// Another seed is another shop.
-        seed: u64,
-    },
-    /// A payment application behind a socket.
-    Vendor(VendorHalConfig),
-}
-
-/// A payment application behind a socket.
-#[derive(Clone, Debug)]
-pub struct VendorHalConfig {
-    /// The socket that it listens on.
-    pub socket: PathBuf,
-    /// Users that it may run as.
-    pub allowed_uids: Vec<u32>,
-    /// What is taken from it; what it offers when `None`.
-    pub capabilities: Option<Vec<VendorCapability>>,
 }
 
 /// How much is logged, and where to.
@@ -184,7 +156,7 @@ impl Config {
         let mut problems = Problems { path, lines: Vec::new() };
         let config = checked(raw, &mut problems);
         match config {
-            Some(config) if problems.lines.is_empty() => Ok(config),
+            Some(config) if problems.is_empty() => Ok(config),
             _ => Err(ConfigError::Invalid { problems: problems.lines }),
         }
     }
@@ -197,6 +169,10 @@ struct Problems<'a> {
 }
 
 impl Problems<'_> {
+    fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
     fn add(&mut self, key: &str, problem: &str) {
         self.lines.push(format!("{}: {key}: {problem}", self.path.display()));
     }
@@ -240,7 +216,7 @@ fn checked(raw: RawConfig, problems: &mut Problems<'_>) -> Option<Config> {
     for host in &raw.uploads.hosts {
         problems.line("uploads.hosts", host);
     }
-    let hal = hal(raw.hal, problems);
+    let hal = hal::checked(raw.hal, problems);
     let log = log(&raw.log, problems);
     let link = link(raw.cloud, problems)?;
     Some(Config {
@@ -340,59 +316,6 @@ fn allowed(names: &Option<Vec<String>>, problems: &mut Problems<'_>) -> Vec<Oper
     kinds
 }
 
-fn hal(raw: raw::RawHal, problems: &mut Problems<'_>) -> HalConfig {
-    match (raw.backend.as_str(), raw.vendor) {
-        ("vendor", Some(vendor)) => return HalConfig::Vendor(vendor_hal(vendor, problems)),
-        ("vendor", None) => {
-            problems.add("hal.vendor.socket", "missing, want the path of a Unix socket");
-        }
-        ("mock", _) => {}
-        (other, _) => {
-            let problem = format!("got {other:?}, want \"mock\" or \"vendor\"");
-            problems.add("hal.backend", &problem);
-        }
-    }
-    HalConfig::Mock {
-        state_file: raw.mock.state_file,
-        script_file: raw.mock.script_file,
-        seed: raw.mock.seed,
-    }
-}
-
-fn vendor_hal(raw: raw::RawVendor, problems: &mut Problems<'_>) -> VendorHalConfig {
-    problems.absolute("hal.vendor.socket", &raw.socket);
-    let length = raw.socket.as_os_str().len();
-    if length > SOCKET_PATH_BYTES_MAX {
-        let problem = format!("has {length} bytes, want at most {SOCKET_PATH_BYTES_MAX}");
-        problems.add("hal.vendor.socket", &problem);
-    }
-    let own = || vec![0, nix::unistd::geteuid().as_raw()];
-    let allowed_uids = raw.allowed_uids.unwrap_or_else(own);
-    if allowed_uids.is_empty() {
-        problems.add("hal.vendor.allowed-uids", "empty, want the users it may run as");
-    }
-    let capabilities = raw.capabilities.map(|names| capabilities(&names, problems));
-    VendorHalConfig { socket: raw.socket, allowed_uids, capabilities }
-}
-
-fn capabilities(names: &[String], problems: &mut Problems<'_>) -> Vec<VendorCapability> {
-    const KEY: &str = "hal.vendor.capabilities";
-    if names.is_empty() {
-        problems.add(KEY, "empty, want at least one; leave it out to take what is offered");
-    }
-    let mut known = Vec::new();
-    for name in names {
-        match VendorCapability::from_name(name) {
-            Some(capability) => known.push(capability),
-            None => {
-                let all: Vec<_> = VendorCapability::ALL.iter().map(|c| c.as_str()).collect();
-                problems.add(KEY, &format!("got {name:?}, want some of {}", all.join(", ")));
-            }
-        }
-    }
-    known
-}
-
 fn log(raw: &raw::RawLog, problems: &mut Problems<'_>) -> LogConfig {
     let level = match raw.level.as_str() {
         "error" => tracing::Level::ERROR,
@@ -475,35 +398,6 @@ mod tests {
         let text = MINIMAL.replace("[hal]", "").replace("backend = \"mock\"", "");
         let error = parse(&text).unwrap_err().to_string();
         assert!(error.contains("hal"), "{error}");
-    }
-
-    #[test]
-    fn a_payment_application_is_named_by_its_socket() {
-        let vendor = |lines: &str| {
-            let hal = format!("backend = \"vendor\"\n{lines}");
-            parse(&MINIMAL.replace("backend = \"mock\"", &hal))
-        };
-        let socket = "[hal.vendor]\nsocket = \"/run/app.sock\"";
-        let config = vendor(socket).unwrap();
-        let HalConfig::Vendor(hal) = config.hal else { panic!("{:?}", config.hal) };
-        assert_eq!((hal.socket, hal.capabilities), (PathBuf::from("/run/app.sock"), None));
-        assert!(hal.allowed_uids.contains(&0));
-        let taken = vendor(&format!("{socket}\ncapabilities = [\"payments\", \"screen\"]"));
-        let HalConfig::Vendor(hal) = taken.unwrap().hal else { panic!("not the vendor's") };
-        let taken = vec![VendorCapability::Payments, VendorCapability::Screen];
-        assert_eq!(hal.capabilities, Some(taken));
-        for (lines, problem) in [
-            ("", "hal.vendor.socket: missing"),
-            ("[hal.vendor]\nsocket = \"app.sock\"", "want an absolute path"),
-            (&format!("{socket}\nallowed-uids = []"), "hal.vendor.allowed-uids: empty"),
-            (&format!("{socket}\ncapabilities = [\"coffee\"]"), "got \"coffee\", want some of"),
-            (&format!("[hal.vendor]\nsocket = \"/{}\"", "x".repeat(107)), "at most 107"),
-        ] {
-            let error = vendor(lines).unwrap_err().to_string();
-            assert!(error.contains(problem), "{error}");
-        }
-        let unknown = parse(&MINIMAL.replace("\"mock\"", "\"magic\"")).unwrap_err().to_string();
-        assert!(unknown.contains("want \"mock\" or \"vendor\""), "{unknown}");
     }
 
     #[test]

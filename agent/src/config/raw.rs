@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::hal::RawHal;
+
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct RawConfig {
@@ -94,37 +96,6 @@ pub(super) struct RawUploads {
     pub(super) hosts: Vec<String>,
     pub(super) ca_file: Option<PathBuf>,
     pub(super) allow_private_addresses: bool,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub(super) struct RawHal {
-    pub(super) backend: String,
-    #[serde(default)]
-    pub(super) mock: RawMock,
-    pub(super) vendor: Option<RawVendor>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub(super) struct RawVendor {
-    pub(super) socket: PathBuf,
-    pub(super) allowed_uids: Option<Vec<u32>>,
-    pub(super) capabilities: Option<Vec<String>>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub(super) struct RawMock {
-    pub(super) state_file: Option<PathBuf>,
-    pub(super) script_file: Option<PathBuf>,
-    pub(super) seed: u64,
-}
-
-impl Default for RawMock {
-    fn default() -> Self {
-        Self { state_file: None, script_file: None, seed: 1 }
-    }
 }
 
 #[derive(Debug, Deserialize)]

@@ -6,7 +6,7 @@ use terminal_core::{
     engine::{Effect, Engine, Event, Identity, Moment, ReportOrder, Settings, Write},
     protocol::{AgentFrame, Report, encode},
 };
-use terminal_hal::{Failure, mock::MockError};
+use terminal_hal::{Failure, mock::MockError, status::TerminalHealth};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::{Notify, mpsc},
@@ -18,8 +18,10 @@ use super::{
     batch,
     clock::{self, LastGoodTime},
     control::{self, ControlCall, Facts},
-    executor::{Executor, Hardware},
-    surroundings::{HardwareNews, boot, https_uploads, open_hal, watch_network},
+    executor::{Executor, Hardware, lock_again},
+    hardware::{self, HardwareNews},
+    lock_record::LockRecord,
+    surroundings::{boot, https_uploads, watch_network},
     watchdog::Watchdog,
 };
 use crate::{
@@ -133,14 +135,21 @@ impl Shell {
             path: config.store.directory.display().to_string(),
             source,
         })?;
+        let lock = LockRecord::load(config.store.directory.join("terminal-lock.json"));
         let OpenedStore { store, snapshot, damage } =
             Store::open(&config.store.directory.join("store"), limits)?;
         let rebooting = Arc::new(Notify::new());
         let (event_sender, events) = mpsc::channel(EVENTS_MAX);
         let (health_changed, health_changes) = mpsc::channel(1);
         let news = HardwareNews { events: event_sender.clone(), health_changed };
-        let hal = open_hal(&config, &rebooting, &tasks, news).await?;
+        let hal = hardware::open(&config, &rebooting, &tasks, news, lock.standing()).await?;
         let (boot_id, boot_reason) = boot(&hal).await?;
+        // The bridge locks an application that connects, if it knew then that it has to.
+        let is_told = lock.is_standing() && hardware::is_vendor(config.hal.payments);
+        lock.booted(hal.power.is_some().then_some(boot_id));
+        if !is_told {
+            lock_again(hal.payments.as_deref(), &lock).await;
+        }
         let identity = Identity {
             terminal_id: config.terminal.id.clone(),
             serial_number: config.terminal.serial_number.clone(),
@@ -174,7 +183,8 @@ impl Shell {
             bytes_max: UPLOAD_BYTES_MAX,
             allow_private_addresses: config.uploads.allow_private_addresses,
         };
-        let hardware = Hardware { hal, uploads: Arc::clone(&uploads), upload_limits };
+        let is_locked = lock.is_locked();
+        let hardware = Hardware { hal, uploads: Arc::clone(&uploads), upload_limits, lock };
         watch_network(&tasks, event_sender.clone());
         Ok(Self {
             engine,
@@ -191,7 +201,7 @@ impl Shell {
             watchdog: Watchdog::from_environment(),
             verification_clock,
             last_good_time,
-            arisen: VecDeque::from([Event::Started, Event::HalConnected]),
+            arisen: first_events(is_locked),
             storage_was_low: false,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
@@ -412,6 +422,14 @@ impl Shell {
         // The asker may be gone.
         let _ = call.reply.send(answer);
     }
+}
+
+/// What the engine is told first. That the terminal is locked is known before its hardware has
+/// been read.
+fn first_events(is_locked: bool) -> VecDeque<Event> {
+    let locked = TerminalHealth { locked: true, ..TerminalHealth::default() };
+    let locked = is_locked.then(|| Event::HealthObserved(Box::new(locked)));
+    locked.into_iter().chain([Event::Started, Event::HalConnected]).collect()
 }
 
 fn link_event(event: LinkEvent) -> Event {

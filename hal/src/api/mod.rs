@@ -38,6 +38,41 @@ pub struct Hal {
     pub health: Option<Arc<dyn Health>>,
 }
 
+/// A part of a terminal, as one trait describes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "each is the trait of that name")]
+pub enum Capability {
+    Payments,
+    Screen,
+    Logs,
+    Firmware,
+    Power,
+    Health,
+}
+
+impl Capability {
+    /// Every one.
+    pub const ALL: [Self; 6] =
+        [Self::Payments, Self::Screen, Self::Logs, Self::Firmware, Self::Power, Self::Health];
+
+    /// Its name in configuration files and on the vendor socket.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Payments => "payments",
+            Self::Screen => "screen",
+            Self::Logs => "logs",
+            Self::Firmware => "firmware",
+            Self::Power => "power",
+            Self::Health => "health",
+        }
+    }
+
+    /// The one of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|capability| capability.as_str() == name)
+    }
+}
+
 impl Hal {
     /// The operations that these capabilities can run, in the order of the protocol reference.
     pub fn operations(&self) -> Vec<OperationKind> {

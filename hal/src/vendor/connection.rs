@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt},
-    sync::{mpsc, oneshot},
+    sync::{Notify, mpsc, oneshot},
     time::timeout,
 };
 
@@ -47,6 +47,8 @@ pub(super) enum ConnectionError {
     HelloRefused(String),
     #[error("it speaks protocol version {0}, want 1")]
     Version(u32),
+    #[error("it is locked by the cloud and did not take the lock again: {0}")]
+    NotLocked(String),
     #[error("it closed the connection")]
     Closed,
     #[error(transparent)]
@@ -57,6 +59,8 @@ pub(super) enum ConnectionError {
     Write(#[source] std::io::Error),
     #[error("it does not read what is written to it")]
     WriteTimeout,
+    #[error("it leaves {REQUESTS_MAX} requests without an answer")]
+    Unanswered,
 }
 
 /// What the application answered.
@@ -68,18 +72,24 @@ pub(super) struct Connection {
     pub(super) hello: HelloResult,
     next_id: AtomicU64,
     outgoing: mpsc::Sender<Vec<u8>>,
-    /// `None` once the connection has ended.
-    waiting: Mutex<Option<BTreeMap<u64, Waiting>>>,
+    /// Requests that the application has not answered; `None` once the connection has ended.
+    open: Mutex<Option<BTreeMap<u64, Open>>>,
+    /// The application answers nothing any more.
+    is_stuck: Notify,
 }
 
 #[derive(Debug)]
-struct Waiting {
-    answer: oneshot::Sender<Answer>,
-    /// Whom to tell about progress.
-    call: Option<Call>,
+enum Open {
+    Awaited {
+        answer: oneshot::Sender<Answer>,
+        /// Whom to tell about progress.
+        call: Option<Call>,
+    },
+    /// Nobody waits any more. It still counts: the application may be working on it.
+    Abandoned,
 }
 
-/// A request that has been registered; dropping it forgets the request and asks the application
+/// A request that has been registered; dropping it abandons the request and asks the application
 /// to stop.
 #[derive(Debug)]
 pub(super) struct Exchange<'a> {
@@ -106,9 +116,10 @@ impl Connection {
     /// The connection and what it has to write.
     pub(super) fn new(hello: HelloResult) -> (Self, mpsc::Receiver<Vec<u8>>) {
         let (outgoing, to_write) = mpsc::channel(OUTGOING_QUEUE);
-        let waiting = Mutex::new(Some(BTreeMap::new()));
+        let open = Mutex::new(Some(BTreeMap::new()));
+        let is_stuck = Notify::new();
         // `hello` was request 1.
-        (Self { hello, next_id: AtomicU64::new(2), outgoing, waiting }, to_write)
+        (Self { hello, next_id: AtomicU64::new(2), outgoing, open, is_stuck }, to_write)
     }
 
     /// Registers a request and hands it over to be written.
@@ -122,12 +133,15 @@ impl Connection {
         let line = encode(Some(id), method, params).ok_or(NotSent::TooLong)?;
         let (sender, answer) = oneshot::channel();
         {
-            let mut waiting = self.waiting();
-            let waiting = waiting.as_mut().ok_or(NotSent::Ended)?;
-            if waiting.len() >= REQUESTS_MAX {
+            let mut open = self.open();
+            let open = open.as_mut().ok_or(NotSent::Ended)?;
+            if open.len() >= REQUESTS_MAX {
+                if open.values().any(|open| matches!(open, Open::Abandoned)) {
+                    self.is_stuck.notify_one();
+                }
                 return Err(NotSent::TooMany);
             }
-            waiting.insert(id, Waiting { answer: sender, call: call.cloned() });
+            open.insert(id, Open::Awaited { answer: sender, call: call.cloned() });
         }
         let mut exchange =
             Exchange { connection: self, id, answer, is_sent: false, is_answered: false };
@@ -154,8 +168,9 @@ impl Connection {
         let error = tokio::select! {
             error = self.read(lines, on_event) => error,
             error = write(writer, to_write) => error,
+            () = self.is_stuck.notified() => ConnectionError::Unanswered,
         };
-        drop(self.waiting().take());
+        drop(self.open().take());
         error
     }
 
@@ -206,24 +221,24 @@ impl Connection {
 
     fn progress(&self, params: Option<Value>) {
         let Some(progress) = read::<ProgressParams>(params) else { return };
-        let waiting = self.waiting();
-        let waiting = waiting.as_ref().and_then(|waiting| waiting.get(&progress.request));
-        if let Some(call) = waiting.and_then(|waiting| waiting.call.as_ref()) {
+        let open = self.open();
+        let request = open.as_ref().and_then(|open| open.get(&progress.request));
+        if let Some(Open::Awaited { call: Some(call), .. }) = request {
             call.progress(&progress.phase, progress.percent);
         }
     }
 
     /// An answer that nobody waits for any more is dropped.
     fn answered(&self, id: u64, answer: Answer) {
-        let waiting = self.waiting().as_mut().and_then(|waiting| waiting.remove(&id));
-        if let Some(waiting) = waiting {
-            let _ = waiting.answer.send(answer);
+        let request = self.open().as_mut().and_then(|open| open.remove(&id));
+        if let Some(Open::Awaited { answer: waiting, .. }) = request {
+            let _ = waiting.send(answer);
         }
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Option<BTreeMap<u64, Waiting>>> {
+    fn open(&self) -> MutexGuard<'_, Option<BTreeMap<u64, Open>>> {
         // The map is whole after every statement.
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -244,10 +259,18 @@ impl Exchange<'_> {
 
 impl Drop for Exchange<'_> {
     fn drop(&mut self) {
-        if let Some(waiting) = self.connection.waiting().as_mut() {
-            waiting.remove(&self.id);
+        if self.is_answered {
+            return;
         }
-        if self.is_sent && !self.is_answered {
+        if let Some(open) = self.connection.open().as_mut() {
+            // Answered in this very moment, it is not there any more.
+            if !self.is_sent {
+                open.remove(&self.id);
+            } else if let Some(request) = open.get_mut(&self.id) {
+                *request = Open::Abandoned;
+            }
+        }
+        if self.is_sent {
             self.cancel();
         }
     }

@@ -20,13 +20,18 @@ mod payments;
 mod power;
 mod request;
 mod screen;
+mod standing_lock;
 mod supervisor;
 #[cfg(test)]
 mod tests;
 pub mod wire;
 
-use crate::{Failure, api::Hal};
+use crate::{
+    Failure,
+    api::{Capability, Hal},
+};
 use request::Holds;
+pub use standing_lock::StandingLock;
 use supervisor::Link;
 
 /// How to reach the payment application.
@@ -38,6 +43,8 @@ pub struct VendorConfig {
     pub allowed_uids: Vec<u32>,
     /// Told to it.
     pub agent_version: String,
+    /// The lock that is in force, set on every connection before anything else is asked.
+    pub standing_lock: watch::Receiver<Option<StandingLock>>,
 }
 
 /// A payment application behind a socket; clones are the same one. It implements every
@@ -58,41 +65,6 @@ pub struct VendorNews {
     pub changes: u64,
 }
 
-/// What an application may be able to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[expect(missing_docs, reason = "each is the trait of that name")]
-pub enum VendorCapability {
-    Payments,
-    Screen,
-    Logs,
-    Firmware,
-    Power,
-    Health,
-}
-
-impl VendorCapability {
-    /// Every one.
-    pub const ALL: [Self; 6] =
-        [Self::Payments, Self::Screen, Self::Logs, Self::Firmware, Self::Power, Self::Health];
-
-    /// The name in `hello`; methods begin with it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Payments => "payments",
-            Self::Screen => "screen",
-            Self::Logs => "logs",
-            Self::Firmware => "firmware",
-            Self::Power => "power",
-            Self::Health => "health",
-        }
-    }
-
-    /// The capability of that name, or `None`.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|capability| capability.as_str() == name)
-    }
-}
-
 impl Vendor {
     /// Begins to connect, in a task of the current runtime that ends with the last clone.
     pub fn open(config: VendorConfig) -> Self {
@@ -103,16 +75,16 @@ impl Vendor {
     }
 
     /// These of its capabilities.
-    pub fn hal(&self, capabilities: &[VendorCapability]) -> Hal {
+    pub fn hal(&self, capabilities: &[Capability]) -> Hal {
         let has = |capability| capabilities.contains(&capability);
         let this = Arc::new(self.clone());
         Hal {
-            payments: has(VendorCapability::Payments).then(|| Arc::clone(&this) as _),
-            logs: has(VendorCapability::Logs).then(|| Arc::clone(&this) as _),
-            firmware: has(VendorCapability::Firmware).then(|| Arc::clone(&this) as _),
-            screen: has(VendorCapability::Screen).then(|| Arc::clone(&this) as _),
-            power: has(VendorCapability::Power).then(|| Arc::clone(&this) as _),
-            health: has(VendorCapability::Health).then(|| Arc::clone(&this) as _),
+            payments: has(Capability::Payments).then(|| Arc::clone(&this) as _),
+            logs: has(Capability::Logs).then(|| Arc::clone(&this) as _),
+            firmware: has(Capability::Firmware).then(|| Arc::clone(&this) as _),
+            screen: has(Capability::Screen).then(|| Arc::clone(&this) as _),
+            power: has(Capability::Power).then(|| Arc::clone(&this) as _),
+            health: has(Capability::Health).then(|| Arc::clone(&this) as _),
         }
     }
 
@@ -120,10 +92,10 @@ impl Vendor {
     ///
     /// # Errors
     /// `HAL_UNAVAILABLE` when it does not connect within ten seconds.
-    pub async fn capabilities(&self) -> Result<Vec<VendorCapability>, Failure> {
+    pub async fn capabilities(&self) -> Result<Vec<Capability>, Failure> {
         let connection = self.connected(None).await?;
         let offered = connection.hello.capabilities.iter();
-        Ok(offered.filter_map(|name| VendorCapability::from_name(name)).collect())
+        Ok(offered.filter_map(|name| Capability::from_name(name)).collect())
     }
 
     /// Tells when something has happened.

@@ -18,8 +18,8 @@ use super::{
 use crate::{
     ErrorCode, Failure, OperationId, SideEffects,
     api::{
-        Call, CloseState, HalFuture, HoldPolicy, LockRequest, PaymentActivity, Payments,
-        SettingProblem, SettingsOutcome,
+        Call, CloseState, HalFuture, HoldPolicy, IfPaymentActive, LockRequest, PaymentActivity,
+        Payments, SettingProblem, SettingsOutcome,
     },
     operation::{
         EndOfDayParameters, EndOfDayResult, LockResult,
@@ -58,7 +58,13 @@ impl Payments for Vendor {
             };
             self.holds.taken(call.id, policy);
             let params = operation(call, hold);
-            let Empty {} = self.order(method::HOLD, &params, call, until).await?;
+            // A hold is given back and ends by itself; a payment that was cancelled stays so.
+            let effect = match policy.if_payment_active {
+                IfPaymentActive::Cancel => Effect::Possible,
+                IfPaymentActive::Reject | IfPaymentActive::Wait => Effect::None,
+            };
+            let answer = self.repeat(method::HOLD, &params, Some(call), until, effect).await?;
+            let Empty {} = request::read(method::HOLD, answer, effect)?;
             Ok(())
         })
     }

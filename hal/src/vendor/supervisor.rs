@@ -1,5 +1,5 @@
 //! Keeps a connection to the payment application: connects, checks who the peer is, says hello,
-//! and begins anew when it breaks.
+//! locks it if it has to be locked, and begins anew when it breaks.
 
 use std::{
     hash::{BuildHasher, Hasher, RandomState},
@@ -18,6 +18,7 @@ use super::{
     VendorConfig, VendorNews,
     connection::{Connection, ConnectionError, encode},
     lines::Lines,
+    standing_lock::lock_again,
     wire::{
         HELLO_MS_MAX, HelloParams, HelloResult, Incoming, NAME_CHARS_MAX, PROTOCOL_VERSION, method,
     },
@@ -86,29 +87,35 @@ async fn serve_once(
     link: &watch::Sender<Link>,
     news: &watch::Sender<VendorNews>,
 ) -> ConnectionError {
-    match connect(config).await {
-        Ok((mut lines, writer, hello)) => {
-            tracing::info!(
-                application = hello.application,
-                version = hello.application_version,
-                instance = hello.instance,
-                capabilities = ?hello.capabilities,
-                "payment application connected"
-            );
-            let (connection, to_write) = Connection::new(hello);
-            let connection = Arc::new(connection);
-            link.send_replace(Link::Up(Arc::clone(&connection)));
-            news.send_modify(|news| news.connections += 1);
-            let on_event = |event: &str| match event {
-                "health_changed" | "payment_changed" => {
-                    news.send_modify(|news| news.changes += 1);
-                }
-                _ => {}
-            };
-            connection.run(&mut lines, writer, to_write, &on_event).await
-        }
-        Err(error) => error,
+    let (mut lines, writer, hello) = match connect(config).await {
+        Ok(connected) => connected,
+        Err(error) => return error,
+    };
+    tracing::info!(
+        application = hello.application,
+        version = hello.application_version,
+        instance = hello.instance,
+        capabilities = ?hello.capabilities,
+        "payment application connected"
+    );
+    let (connection, to_write) = Connection::new(hello);
+    let connection = Arc::new(connection);
+    let on_event = |event: &str| match event {
+        "health_changed" | "payment_changed" => news.send_modify(|news| news.changes += 1),
+        _ => {}
+    };
+    let running = connection.run(&mut lines, writer, to_write, &on_event);
+    tokio::pin!(running);
+    tokio::select! {
+        error = &mut running => return error,
+        locked = lock_again(&connection, &config.standing_lock) => match locked {
+            Ok(()) => {}
+            Err(error) => return error,
+        },
     }
+    link.send_replace(Link::Up(Arc::clone(&connection)));
+    news.send_modify(|news| news.connections += 1);
+    running.await
 }
 
 type Connected = (Lines<tokio::net::unix::OwnedReadHalf>, OwnedWriteHalf, HelloResult);

@@ -2,90 +2,34 @@
 
 mod support;
 
-use std::{
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use nix::sys::signal::Signal;
 use serde_json::{Value, json};
+use support::device::{Device, result};
 use terminal_cloud::{Operation, OperationStatus};
 use terminal_hal::OperationId;
-use terminal_harness::{Agent, Site, SiteOptions};
-use terminal_payment_app::{AppLaunch, PaymentApp, through_bridge};
+use terminal_harness::Site;
 use tokio::time::timeout;
 
-/// A cloud, the application and an agent, on one simulated device.
-struct Device {
-    site: Site,
-    agent: Arc<Agent>,
-    app: Option<PaymentApp>,
-    launch: AppLaunch,
-    on_reboot: Arc<OnceLock<Arc<Agent>>>,
+async fn started(device: &Device, id: OperationId) -> Result<()> {
+    let patience = Duration::from_secs(30);
+    device.site.cloud()?.wait_timeline(id, "started", 1, patience).await?;
+    Ok(())
 }
 
-impl Device {
-    async fn start(script: &Value, capabilities: Option<&str>) -> Result<Self> {
-        let site = Site::start(SiteOptions::default()).await?;
-        site.script(script)?;
-        let mut launch = support::launch(&site.path("agent"));
-        launch.script = site.path("agent/mock-script.json");
-        launch.state = site.path("agent/mock-state.json");
-        site.edit_config(|text| {
-            let text = through_bridge(text, &launch.socket);
-            let key = capabilities.map(|list| format!("\ncapabilities = {list}"));
-            let socket = format!("socket = \"{}\"", launch.socket.display());
-            text.replace(&socket, &format!("{socket}{}", key.unwrap_or_default()))
-        })?;
-        let on_reboot: Arc<OnceLock<Arc<Agent>>> = Arc::default();
-        let app = start(&launch, &on_reboot)?;
-        let agent = Arc::new(site.start_agent()?);
-        let _ = on_reboot.set(Arc::clone(&agent));
-        Ok(Self { site, agent, app: Some(app), launch, on_reboot })
-    }
-
-    fn app(&self) -> Result<&PaymentApp> {
-        self.app.as_ref().context("the application has been stopped")
-    }
-
-    async fn started(&self, id: OperationId) -> Result<()> {
-        let patience = Duration::from_secs(30);
-        self.site.cloud()?.wait_timeline(id, "started", 1, patience).await?;
-        Ok(())
-    }
-
-    /// Completed, reported once, and closed once.
-    async fn closed_once(&self, id: OperationId) -> Result<Operation> {
-        let operation = self.site.verdict(id).await?;
-        ensure!(operation.status == OperationStatus::Completed, "{operation:?}");
-        let timeline = self.site.cloud()?.timeline(id).await?;
-        let events = |name| timeline.iter().filter(|entry| entry.event == name).count();
-        ensure!((events("report"), events("second_verdict")) == (1, 0), "{timeline:?}");
-        ensure!(self.site.effects_of(id)? == 1, "it took effect more than once, or never");
-        let state = self.site.mock_state()?;
-        let batches = state["closed"].as_array().context("no batches")?;
-        ensure!(batches.iter().all(|batch| batch["closes"] == 1), "{batches:?}");
-        Ok(operation)
-    }
-}
-
-/// A device that restarts takes its agent with it.
-fn start(launch: &AppLaunch, agent: &Arc<OnceLock<Arc<Agent>>>) -> Result<PaymentApp> {
-    let agent = Arc::clone(agent);
-    PaymentApp::start(
-        launch.clone(),
-        Box::new(move || {
-            if let Some(agent) = agent.get() {
-                let _ = agent.signal(Signal::SIGTERM);
-            }
-        }),
-    )
-}
-
-fn result(operation: &Operation) -> Result<Value> {
+/// Completed, reported once, and closed once.
+async fn closed_once(device: &Device, id: OperationId) -> Result<Operation> {
+    let operation = device.site.verdict(id).await?;
     ensure!(operation.status == OperationStatus::Completed, "{operation:?}");
-    operation.result.clone().context("no result")
+    let timeline = device.site.cloud()?.timeline(id).await?;
+    let events = |name| timeline.iter().filter(|entry| entry.event == name).count();
+    ensure!((events("report"), events("second_verdict")) == (1, 0), "{timeline:?}");
+    ensure!(device.site.effects_of(id)? == 1, "it took effect more than once, or never");
+    let state = device.site.mock_state()?;
+    let batches = state["closed"].as_array().context("no batches")?;
+    ensure!(batches.iter().all(|batch| batch["closes"] == 1), "{batches:?}");
+    Ok(operation)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -98,7 +42,7 @@ async fn an_application_killed_in_the_middle_of_a_close_is_asked_and_closes_once
         let script = json!({ "payments": [payment], "methods": slow["methods"].clone() });
         device.site.script(&script)?;
         let id = device.site.create("end_of_day", json!({})).await?;
-        device.started(id).await?;
+        started(&device, id).await?;
         let reached = async |site: &Site| {
             let state = site.mock_state()?;
             let of_it = |close: &&Value| close["id"] == id.to_string();
@@ -108,7 +52,7 @@ async fn an_application_killed_in_the_middle_of_a_close_is_asked_and_closes_once
         };
         device.site.until("the close is where it shall be cut off", reached).await?;
         device.app()?.kill_9()?;
-        let operation = device.closed_once(id).await?;
+        let operation = closed_once(&device, id).await?;
         assert_eq!(result(&operation)?["outcome"], "closed");
     }
     let log = device.site.agent_log()?;
@@ -123,14 +67,14 @@ async fn an_agent_killed_in_the_middle_of_a_close_finds_it_at_the_application() 
     let device = Device::start(&slow, None).await?;
     device.site.online().await?;
     let id = device.site.create("end_of_day", json!({})).await?;
-    device.started(id).await?;
+    started(&device, id).await?;
     let begun = async |site: &Site| {
         let state = site.mock_state()?;
         Ok(state["closes"].as_array().is_some_and(|all| !all.is_empty()))
     };
     device.site.until("the application has begun to close", begun).await?;
     device.agent.kill_9()?;
-    device.closed_once(id).await?;
+    closed_once(&device, id).await?;
     assert_eq!((device.agent.starts(), device.app()?.starts()), (2, 1));
     // The hold of the agent that died has been given back, long before its lease of a minute.
     let next = device.site.run("end_of_day", json!({}));
@@ -170,7 +114,8 @@ async fn every_operation_runs_through_the_bridge() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_its_application_the_agent_stays_online_and_says_what_is_missing() -> Result<()> {
-    let mut device = Device::start(&json!({}), Some("[\"payments\", \"screen\"]")).await?;
+    let mut device =
+        Device::start(&json!({}), Some("payments = \"vendor\"\nscreen = \"vendor\"")).await?;
     device.site.online().await?;
     device.app = None;
     let operation = device.site.run("end_of_day", json!({})).await?;
@@ -180,7 +125,7 @@ async fn without_its_application_the_agent_stays_online_and_says_what_is_missing
     let unsupported = device.site.run("check_update", json!({})).await?;
     let error = unsupported.error.clone().context("no error")?;
     assert_eq!(error["code"], "UNSUPPORTED_OPERATION");
-    device.app = Some(start(&device.launch, &device.on_reboot)?);
+    device.start_app()?;
     let connected = async |site: &Site| {
         Ok(site.agent_log()?.matches("payment application connected").count() == 2)
     };

@@ -6,8 +6,8 @@ use anyhow::Result;
 use serde_json::json;
 use support::Shop;
 use terminal_hal::{
+    api::Capability,
     conformance::{CheckOutcome, Circumstances, run, table},
-    vendor::VendorCapability,
 };
 use uuid::Uuid;
 
@@ -26,7 +26,7 @@ async fn the_bridge_has_every_capability_of_the_application_and_passes() -> Resu
 async fn what_the_application_does_not_offer_the_bridge_does_not_have() -> Result<()> {
     let shop = Shop::open(&json!({ "capabilities": ["payments", "screen"] }))?;
     let capabilities = shop.vendor.capabilities().await?;
-    assert_eq!(capabilities, [VendorCapability::Payments, VendorCapability::Screen]);
+    assert_eq!(capabilities, [Capability::Payments, Capability::Screen]);
     let hal = shop.vendor.hal(&capabilities);
     let checks = run(&hal, &Circumstances::new(support::now(), Uuid::new_v4())).await;
     let skipped = |outcome: &CheckOutcome| matches!(outcome, CheckOutcome::Skipped(_));

@@ -7,6 +7,10 @@ use terminal_hal::{
     Failure, OperationId,
     api::{self, Call, HoldPolicy, IfPaymentActive, Payments},
 };
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout},
+};
 
 /// A hold ends by itself after this: a crash of the agent must not stop the shop.
 const LEASE: Duration = Duration::from_secs(60);
@@ -14,6 +18,8 @@ const LEASE: Duration = Duration::from_secs(60);
 const EXTEND_EVERY: Duration = Duration::from_secs(20);
 /// Extending or releasing a hold may take this long.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
+/// An extension that is on its way when the work has ended is waited for this long.
+const OVERTAKING_TIME_MAX: Duration = Duration::from_millis(500);
 
 /// Runs `work` while no payment can start. The hold is given back whatever `work` answers.
 pub(super) async fn holding<T>(
@@ -42,20 +48,22 @@ pub(super) async fn take(
 }
 
 /// Runs `work` and extends the hold of `call` meanwhile. A payment application that does not
-/// answer the one does not hold up the other.
+/// answer the one does not hold up the other for long.
 pub(super) async fn extending<T>(
     payments: &dyn Payments,
     call: &Call,
     work: impl Future<Output = T>,
 ) -> T {
-    tokio::select! {
-        biased;
-        answer = work => answer,
-        never = extend_for_ever(payments, call) => match never {},
-    }
+    let (done, is_done) = watch::channel(false);
+    let work = async {
+        let answer = work.await;
+        done.send_replace(true);
+        answer
+    };
+    tokio::join!(work, extend_until(is_done, payments, call)).0
 }
 
-async fn extend_for_ever(payments: &dyn Payments, call: &Call) -> std::convert::Infallible {
+async fn extend_until(mut is_done: watch::Receiver<bool>, payments: &dyn Payments, call: &Call) {
     // An extension belongs to the hold, not to the call: a cancelled call may still be closing the
     // batch. It waits for nobody, and it never cancels a payment.
     let policy = HoldPolicy {
@@ -63,24 +71,31 @@ async fn extend_for_ever(payments: &dyn Payments, call: &Call) -> std::convert::
         if_payment_active: IfPaymentActive::Reject,
         wait_max: Duration::ZERO,
     };
-    loop {
-        tokio::time::sleep(EXTEND_EVERY).await;
+    while timeout(EXTEND_EVERY, is_done.wait_for(|done| *done)).await.is_err() {
         let (extension, _handle) = api::call(call.id, call.attempt, ANSWER_TIME_MAX);
         let extended = payments.hold_payments(&extension, &policy);
-        match tokio::time::timeout(ANSWER_TIME_MAX, extended).await {
-            Ok(Ok(())) => {}
-            // The operation goes on: the application refuses what must not overlap.
-            Ok(Err(failure)) => {
-                tracing::warn!(operation_id = %call.id, %failure, "hold not extended");
-            }
-            Err(_) => tracing::warn!(operation_id = %call.id, "hold not extended in time"),
+        // One that overtook the release would hold payments until its lease ends.
+        let overtaken = async {
+            let _ = is_done.wait_for(|done| *done).await;
+            sleep(OVERTAKING_TIME_MAX).await;
+        };
+        tokio::select! {
+            extended = timeout(ANSWER_TIME_MAX, extended) => match extended {
+                Ok(Ok(())) => {}
+                // The operation goes on: the application refuses what must not overlap.
+                Ok(Err(failure)) => {
+                    tracing::warn!(operation_id = %call.id, %failure, "hold not extended");
+                }
+                Err(_) => tracing::warn!(operation_id = %call.id, "hold not extended in time"),
+            },
+            () = overtaken => return,
         }
     }
 }
 
 /// Gives the hold of that operation back, if there is one.
 pub(super) async fn release(payments: &dyn Payments, id: OperationId) {
-    match tokio::time::timeout(ANSWER_TIME_MAX, payments.release_payments(id)).await {
+    match timeout(ANSWER_TIME_MAX, payments.release_payments(id)).await {
         Ok(Ok(())) => {}
         Ok(Err(failure)) => {
             tracing::warn!(operation_id = %id, %failure, "hold not released, it ends by itself");
@@ -110,7 +125,7 @@ mod tests {
         api::{CallHandle, PaymentActivity},
         mock::{MockConfig, MockTerminal, script::Script, tokio_clock},
     };
-    use tokio::time::{Instant, sleep};
+    use tokio::time::Instant;
     use uuid::Uuid;
 
     fn terminal() -> MockTerminal {
@@ -158,5 +173,27 @@ mod tests {
         let answer = holding(payments.as_ref(), &call, policy, work).await;
         assert_eq!(answer, Ok(7));
         assert!(begun.elapsed() <= EXTEND_EVERY + Duration::from_secs(2), "{:?}", begun.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_extension_that_is_on_its_way_is_waited_for_before_the_release() {
+        const LATENCY: Duration = Duration::from_millis(100);
+        let mock = terminal();
+        let payments = mock.hal().payments.unwrap();
+        let (call, _handle) = call();
+        let work = async {
+            let slow = r#"{"methods":{"hold_payments":{"latency_ms":100}}}"#;
+            mock.set_script(Script::parse(slow).unwrap());
+            // It has been sent and is not answered yet.
+            sleep(EXTEND_EVERY + LATENCY / 2).await;
+            Ok(())
+        };
+        let begun = Instant::now();
+        let policy = policy(Policy::default(), call.time_left);
+        holding(payments.as_ref(), &call, policy, work).await.unwrap();
+        let elapsed = begun.elapsed();
+        assert!(elapsed >= EXTEND_EVERY + LATENCY, "{elapsed:?}");
+        assert!(elapsed < EXTEND_EVERY + OVERTAKING_TIME_MAX, "{elapsed:?}");
+        assert!(pays(&mock), "payments are held after the release");
     }
 }

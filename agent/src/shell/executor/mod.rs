@@ -3,7 +3,9 @@
 //! Every order is answered by exactly one event, unless it is abandoned; only a device restart
 //! that has been set in motion is answered by the next boot.
 
+mod close_first;
 mod hold;
+mod lock;
 mod operations;
 mod questions;
 mod update;
@@ -24,6 +26,9 @@ use tokio::{
     task::{AbortHandle, LocalSet},
 };
 
+pub(super) use lock::lock_again;
+
+use super::lock_record::LockRecord;
 use crate::uploads::{UploadLimits, Uploads};
 
 /// Reading the state of the hardware may take this long.
@@ -44,6 +49,7 @@ pub(super) struct Hardware {
     pub(super) hal: Hal,
     pub(super) uploads: Arc<Uploads>,
     pub(super) upload_limits: UploadLimits,
+    pub(super) lock: LockRecord,
 }
 
 struct Running {
@@ -127,6 +133,8 @@ impl Executor {
         let events = self.events.clone();
         self.tasks.spawn_local(async move {
             let mut health = read_health(&hardware.hal).await;
+            // A terminal that has to be locked is, also while its application is away.
+            health.locked |= hardware.lock.is_locked();
             health.storage_free_bytes = health.storage_free_bytes.or(storage_free_bytes);
             let _ = events.send(Event::HealthObserved(Box::new(health))).await;
         });

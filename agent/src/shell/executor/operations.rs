@@ -5,16 +5,16 @@ use std::time::Duration;
 use terminal_core::engine::{CallOutcome, RestartOrder, StartOrder};
 use terminal_hal::{
     ErrorCode, Failure, OperationResult, Parameters,
-    api::{Call, Hal, HoldPolicy, IfPaymentActive, LockRequest, Payments, Power, SettingsOutcome},
+    api::{Call, Hal, HoldPolicy, Payments, Power, SettingsOutcome},
     operation::{
-        ConfigureParameters, ConfigureResult, EndOfDayParameters, EndOfDayResult, LockParameters,
-        RebootResult, SendLogsParameters, SendLogsResult,
+        ConfigureParameters, ConfigureResult, EndOfDayParameters, EndOfDayResult, RebootResult,
+        SendLogsParameters, SendLogsResult,
         end_of_day::CloseMode,
         reboot::{BootReason, RebootScope},
     },
 };
 
-use super::{Hardware, hold, read_health, update};
+use super::{Hardware, hold, lock, read_health, update};
 use crate::{shell::clock, sys, uploads};
 
 /// Naming its instance may take the payment application this long.
@@ -50,10 +50,14 @@ pub(super) async fn run(hardware: &Hardware, call: &Call, order: &StartOrder) ->
             let trusted = sys::clock_is_synchronised();
             return update::run(&hardware.hal, call, policy, parameters, trusted).await;
         }
-        Parameters::Lock(parameters) => lock(hardware, call, policy, parameters).await,
+        Parameters::Lock(parameters) => match payments(hardware) {
+            Ok(payments) => lock::lock(payments, &hardware.lock, call, order.policy, parameters)
+                .await
+                .map(OperationResult::Lock),
+            Err(failure) => Err(failure),
+        },
         Parameters::Unlock(parameters) => match payments(hardware) {
-            Ok(payments) => payments
-                .set_locked(call, &LockRequest::Unlock(parameters.clone()))
+            Ok(payments) => lock::unlock(payments, &hardware.lock, call, parameters)
                 .await
                 .map(OperationResult::Unlock),
             Err(failure) => Err(failure),
@@ -178,24 +182,6 @@ pub(super) async fn ready_to_restart(hal: &Hal, call: &Call, policy: HoldPolicy)
         ));
     }
     CallOutcome::ReadyToRestart { instance: instance.ok().and_then(Result::ok) }
-}
-
-async fn lock(
-    hardware: &Hardware,
-    call: &Call,
-    policy: HoldPolicy,
-    parameters: &LockParameters,
-) -> Result<OperationResult, Failure> {
-    let payments = payments(hardware)?;
-    let if_payment_active = if parameters.finish_active_payment {
-        IfPaymentActive::Wait
-    } else {
-        IfPaymentActive::Cancel
-    };
-    let policy = HoldPolicy { if_payment_active, ..policy };
-    let request = LockRequest::Lock(parameters.clone());
-    let locking = payments.set_locked(call, &request);
-    hold::holding(payments, call, policy, locking).await.map(OperationResult::Lock)
 }
 
 async fn configure(

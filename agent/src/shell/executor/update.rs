@@ -4,14 +4,13 @@ use std::time::Instant;
 
 use terminal_core::engine::CallOutcome;
 use terminal_hal::{
-    ErrorCode, Failure, OperationId, OperationResult, SideEffects,
-    api::{Call, CloseState, Firmware, Hal, HoldPolicy, InstallOutcome, Payments},
-    operation::{EndOfDayParameters, UpdateParameters, update::Apply},
+    ErrorCode, Failure, OperationResult, SideEffects,
+    api::{Call, Firmware, Hal, HoldPolicy, InstallOutcome},
+    operation::{UpdateParameters, update::Apply},
 };
-use uuid::Uuid;
 
 use super::{
-    hold,
+    close_first::close_first,
     operations::{missing, ready_to_restart},
 };
 
@@ -70,7 +69,8 @@ async fn install(
         return firmware.install(call, parameters).await;
     }
     let payments = hal.payments.as_deref().ok_or_else(|| missing("payment application"))?;
-    close_first(payments, firmware, call, policy, parameters).await?;
+    let ready = firmware.check_ready(call, parameters);
+    close_first(payments, ready, call, policy).await?;
     firmware.install(call, parameters).await.map_err(|failure| match failure.side_effects {
         // The batch has been closed.
         SideEffects::None => failure.with_side_effects(SideEffects::Partial),
@@ -78,42 +78,16 @@ async fn install(
     })
 }
 
-/// Closes the batch under an id of its own, which an interrupted update finds again; not for an
-/// update that cannot begin, or has to wait for its window.
-async fn close_first(
-    payments: &dyn Payments,
-    firmware: &dyn Firmware,
-    call: &Call,
-    policy: HoldPolicy,
-    parameters: &UpdateParameters,
-) -> Result<(), Failure> {
-    let mut closing_call = call.clone();
-    closing_call.id = OperationId(Uuid::new_v5(&call.id.0, b"close_batch_first"));
-    match payments.query_close(closing_call.id).await? {
-        CloseState::Finished(_) => Ok(()),
-        CloseState::NotStarted => {
-            firmware.check_ready(call, parameters).await?;
-            let close = EndOfDayParameters::default();
-            let closing = payments.close_batch(&closing_call, &close);
-            hold::holding(payments, &closing_call, policy, closing).await.map(|_| ())
-        }
-        CloseState::Failed(failure) => Err(failure),
-        CloseState::Running | CloseState::Unknown => {
-            let reason = "what became of the close before the update is not known";
-            Err(Failure::new(ErrorCode::CloseUnconfirmed, reason))
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::hold, *};
     use std::time::Duration;
     use terminal_core::protocol::Policy;
     use terminal_hal::{
-        Timestamp, api,
+        OperationId, Timestamp, api,
         mock::{MockConfig, MockTerminal, script::Script, tokio_clock},
     };
+    use uuid::Uuid;
 
     const ID: OperationId = OperationId(Uuid::from_u128(1));
 

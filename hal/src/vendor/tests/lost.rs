@@ -224,3 +224,22 @@ async fn an_application_that_does_not_come_back_may_have_restarted_or_not() {
     assert_eq!(failure.code, ErrorCode::HalUnavailable);
     assert_eq!(failure.side_effects, SideEffects::Unknown);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_hold_without_an_answer_has_done_nothing_unless_it_may_have_cancelled_a_payment() {
+    for (if_payment_active, effects) in [
+        (IfPaymentActive::Wait, SideEffects::None),
+        (IfPaymentActive::Cancel, SideEffects::Unknown),
+    ] {
+        let peer = Peer::new();
+        let bridge = peer.bridge();
+        let mut conversation = peer.greeted("i").await;
+        let (call, _handle) = call(1);
+        let wait_max = Duration::from_secs(9);
+        let policy = HoldPolicy { lease: Duration::from_secs(30), if_payment_active, wait_max };
+        let (held, _) =
+            tokio::join!(bridge.hold_payments(&call, &policy), conversation.expect(method::HOLD));
+        let failure = held.unwrap_err();
+        assert_eq!((failure.code, failure.side_effects), (ErrorCode::HalUnavailable, effects));
+    }
+}

@@ -25,6 +25,7 @@ use crate::{
 };
 
 mod answers;
+mod locked;
 mod lost;
 mod peers;
 
@@ -64,6 +65,7 @@ impl Peer {
             socket: self.directory.join("app.sock"),
             allowed_uids: vec![self.own_uid()],
             agent_version: "test".to_owned(),
+            standing_lock: tokio::sync::watch::channel(None).1,
         }
     }
 

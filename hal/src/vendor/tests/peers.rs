@@ -164,23 +164,47 @@ async fn a_call_that_is_dropped_is_cancelled_and_its_late_answer_ignored() {
     let peer = Peer::new();
     let bridge = peer.bridge();
     let mut conversation = peer.greeted("i").await;
-    let mut request = 0;
     // More often than requests may be open: none is left behind.
     for number in 0..2 * REQUESTS_MAX as u128 {
-        let (call, _handle) = call(number);
-        let parameters = OpenMenuParameters::default();
-        let opening = bridge.open_menu(&call, &parameters);
-        request = tokio::select! {
-            opened = opening => panic!("nobody has answered: {opened:?}"),
-            (request, _) = conversation.expect(method::OPEN_MENU) => request,
-        };
-        let (_, params) = conversation.expect(method::CANCEL).await;
-        assert_eq!(params["request"], request);
+        let request = drop_a_call(&bridge, &mut conversation, number).await;
+        conversation.answer(request, json!({})).await;
     }
-    conversation.answer(request, json!({})).await;
     let (activity, ()) = tokio::join!(bridge.activity(), async {
         let (id, _) = conversation.expect(method::ACTIVITY).await;
         conversation.answer(id, json!({ "activity": "idle" })).await;
+    });
+    activity.unwrap();
+}
+
+/// Drops a call whose request has arrived; gives the request.
+async fn drop_a_call(bridge: &Vendor, conversation: &mut Conversation, number: u128) -> u64 {
+    let (call, _handle) = call(number);
+    let parameters = OpenMenuParameters::default();
+    let opening = bridge.open_menu(&call, &parameters);
+    let request = tokio::select! {
+        opened = opening => panic!("nobody has answered: {opened:?}"),
+        (request, _) = conversation.expect(method::OPEN_MENU) => request,
+    };
+    let (_, params) = conversation.expect(method::CANCEL).await;
+    assert_eq!(params["request"], request);
+    request
+}
+
+#[tokio::test]
+async fn an_application_that_answers_nothing_any_more_is_connected_to_anew() {
+    let peer = Peer::new();
+    let bridge = peer.bridge();
+    let mut conversation = peer.greeted("i").await;
+    for number in 0..REQUESTS_MAX as u128 {
+        drop_a_call(&bridge, &mut conversation, number).await;
+    }
+    // What is abandoned still counts: the application never sees more than it must take.
+    assert_eq!(bridge.activity().await.unwrap_err().code, ErrorCode::HalUnavailable);
+    assert!(conversation.is_closed().await);
+    let (activity, ()) = tokio::join!(bridge.activity(), async {
+        let mut next = peer.greeted("i").await;
+        let (id, _) = next.expect(method::ACTIVITY).await;
+        next.answer(id, json!({ "activity": "idle" })).await;
     });
     activity.unwrap();
 }

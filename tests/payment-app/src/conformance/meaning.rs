@@ -27,6 +27,7 @@ async fn through_the_bridge(table: &mut Table, at: &Target) -> Result<()> {
         socket: at.socket.clone(),
         allowed_uids,
         agent_version: "conformance".to_owned(),
+        standing_lock: tokio::sync::watch::channel(None).1,
     });
     let capabilities = vendor.capabilities().await?;
     let hal = vendor.hal(&capabilities);

@@ -1,6 +1,8 @@
 //! A shop: the simulated application as a process, and a bridge to it.
 #![allow(dead_code, reason = "each test program uses its own part")]
 
+pub mod device;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -91,6 +93,7 @@ pub fn connect(socket: &Path) -> Vendor {
         socket: socket.to_owned(),
         allowed_uids: vec![0, nix::unistd::geteuid().as_raw()],
         agent_version: "test".to_owned(),
+        standing_lock: tokio::sync::watch::channel(None).1,
     })
 }
 

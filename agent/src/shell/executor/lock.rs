@@ -1,0 +1,188 @@
+//! Lock and unlock: the record of the lock is written before the payment application is told, and
+//! removed after it has said that it is unlocked.
+
+use std::{io, time::Duration};
+
+use terminal_core::protocol::Policy;
+use terminal_hal::{
+    ErrorCode, Failure, SideEffects,
+    api::{self, Call, HoldPolicy, IfPaymentActive, LockRequest, Payments},
+    operation::{LockParameters, LockResult, UnlockParameters},
+};
+
+use super::hold;
+use crate::shell::{clock, lock_record::LockRecord};
+
+/// Locking again before the first operation may take this long.
+const LOCK_AGAIN_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// Locks once the policy allows it. What the application has refused is not left on record.
+pub(super) async fn lock(
+    payments: &dyn Payments,
+    record: &LockRecord,
+    call: &Call,
+    policy: Policy,
+    parameters: &LockParameters,
+) -> Result<LockResult, Failure> {
+    let if_payment_active = if parameters.finish_active_payment {
+        IfPaymentActive::Wait
+    } else {
+        IfPaymentActive::Cancel
+    };
+    let policy = HoldPolicy { if_payment_active, ..hold::policy(policy, call.time_left) };
+    let locking = async {
+        let before = record
+            .lock(call.id, parameters, clock::wall())
+            .map_err(|error| not_recorded("the lock could not be recorded", &error))?;
+        let answer = payments.set_locked(call, &LockRequest::Lock(parameters.clone())).await;
+        let refused = |failure: &Failure| failure.side_effects == SideEffects::None;
+        if answer.as_ref().is_err_and(refused)
+            && let Err(error) = record.replace(before)
+        {
+            tracing::warn!(operation_id = %call.id, %error, "the lock stays on record");
+        }
+        answer
+    };
+    hold::holding(payments, call, policy, locking).await
+}
+
+/// Unlocks; until the application has said so, the lock stands.
+pub(super) async fn unlock(
+    payments: &dyn Payments,
+    record: &LockRecord,
+    call: &Call,
+    parameters: &UnlockParameters,
+) -> Result<LockResult, Failure> {
+    let result = payments.set_locked(call, &LockRequest::Unlock(parameters.clone())).await?;
+    record.replace(None).map_err(|error| {
+        not_recorded("unlocked, but that could not be recorded and it will lock again", &error)
+            .with_side_effects(SideEffects::Partial)
+    })?;
+    Ok(result)
+}
+
+/// Sets a lock that is in force again, before anything else is asked of the application.
+pub(in crate::shell) async fn lock_again(payments: Option<&dyn Payments>, record: &LockRecord) {
+    let standing = record.standing().borrow().clone();
+    let (Some(payments), Some(lock)) = (payments, standing) else { return };
+    let (call, _handle) = api::call(lock.operation_id, 1, LOCK_AGAIN_TIME_MAX);
+    let request = LockRequest::Lock(lock.parameters);
+    let locking = tokio::time::timeout(LOCK_AGAIN_TIME_MAX, payments.set_locked(&call, &request));
+    let operation_id = call.id;
+    match locking.await {
+        Ok(Ok(result)) if result.changed => {
+            tracing::warn!(%operation_id, "the terminal had lost its lock, locked again");
+        }
+        Ok(Ok(_)) => {}
+        Ok(Err(failure)) => tracing::error!(%operation_id, %failure, "not locked again"),
+        Err(_) => tracing::error!(%operation_id, "not locked again in time"),
+    }
+}
+
+fn not_recorded(what: &str, error: &io::Error) -> Failure {
+    let is_full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+    let code = if is_full { ErrorCode::StorageFull } else { ErrorCode::Internal };
+    Failure::new(code, format!("{what}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use terminal_hal::{
+        OperationId,
+        api::CallHandle,
+        mock::{MockConfig, MockTerminal, script::Script},
+    };
+    use tokio::time::timeout;
+    use uuid::Uuid;
+
+    fn terminal(script: &str) -> MockTerminal {
+        let mock = MockTerminal::open(MockConfig::default()).unwrap();
+        mock.set_script(Script::parse(script).unwrap());
+        mock
+    }
+
+    fn record(folder: &Path) -> LockRecord {
+        let record = LockRecord::load(folder.join("lock.json"));
+        record.booted(None);
+        record
+    }
+
+    fn call(number: u128) -> (Call, CallHandle) {
+        api::call(OperationId(Uuid::from_u128(number)), 1, Duration::from_secs(60))
+    }
+
+    async fn lock_it(mock: &MockTerminal, record: &LockRecord) -> Result<LockResult, Failure> {
+        let (call, _handle) = call(1);
+        lock(mock, record, &call, Policy::default(), &LockParameters::default()).await
+    }
+
+    async fn unlock_it(mock: &MockTerminal, record: &LockRecord) -> Result<LockResult, Failure> {
+        let (call, _handle) = call(2);
+        unlock(mock, record, &call, &UnlockParameters::default()).await
+    }
+
+    #[tokio::test]
+    async fn what_died_between_the_record_and_the_call_is_locked_at_the_next_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let mock = terminal(r#"{"methods":{"set_locked":{"hang":{}}}}"#);
+        let first = record(folder.path());
+        let died = timeout(Duration::from_millis(100), lock_it(&mock, &first));
+        assert!(died.await.is_err(), "the application has answered");
+        assert!(mock.state().lock.is_none());
+        let next = record(folder.path());
+        assert!(next.is_locked());
+        mock.set_script(Script::default());
+        lock_again(Some(&mock), &next).await;
+        assert!(mock.state().lock.is_some());
+    }
+
+    #[tokio::test]
+    async fn an_unlock_leaves_the_record_until_the_application_has_confirmed_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let mock = terminal("{}");
+        let locked = record(folder.path());
+        lock_it(&mock, &locked).await.unwrap();
+        mock.set_script(Script::parse(r#"{"methods":{"set_locked":{"hang":{}}}}"#).unwrap());
+        let died = timeout(Duration::from_millis(100), unlock_it(&mock, &locked));
+        assert!(died.await.is_err(), "the application has answered");
+        assert!(record(folder.path()).is_locked());
+        let fails = r#"{"methods":{"set_locked":{"fail":
+            {"code":"DEVICE_FAULT","failure_reason":"x"}}}}"#;
+        mock.set_script(Script::parse(fails).unwrap());
+        unlock_it(&mock, &locked).await.unwrap_err();
+        assert!(record(folder.path()).is_locked());
+        mock.set_script(Script::default());
+        assert!(!unlock_it(&mock, &locked).await.unwrap().locked);
+        assert!(!record(folder.path()).is_locked());
+    }
+
+    #[tokio::test]
+    async fn a_lock_that_was_refused_is_not_on_record_and_one_that_may_be_in_force_is() {
+        for (side_effects, stays) in [("none", false), ("unknown", true)] {
+            let folder = tempfile::tempdir().unwrap();
+            let fails = format!(
+                r#"{{"methods":{{"set_locked":{{"fail":{{"code":"DEVICE_FAULT",
+                    "failure_reason":"x","side_effects":"{side_effects}"}}}}}}}}"#
+            );
+            let locked = record(folder.path());
+            lock_it(&terminal(&fails), &locked).await.unwrap_err();
+            assert_eq!(locked.is_locked(), stays, "{side_effects}");
+            assert_eq!(record(folder.path()).is_locked(), stays, "{side_effects}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_recorded_is_not_locked() {
+        let folder = tempfile::tempdir().unwrap();
+        let gone = record(folder.path());
+        drop(folder);
+        let mock = terminal("{}");
+        let failure = lock_it(&mock, &gone).await.unwrap_err();
+        assert_eq!((failure.code, failure.side_effects), (ErrorCode::Internal, SideEffects::None));
+        assert!(failure.failure_reason.contains("could not be recorded"), "{failure}");
+        assert!(mock.state().lock.is_none() && !gone.is_locked());
+    }
+}
