@@ -18,7 +18,10 @@ use common::{
 };
 use terminal_agent::link::{LinkConfig, LinkEvent, ProxyConfig, VerificationClock};
 use terminal_core::{engine::LinkEnd, protocol::SUBPROTOCOL};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
+    net::TcpListener,
+};
 use tokio_rustls::TlsAcceptor;
 
 /// The time of a clock that runs ahead: the year 2100.
@@ -36,6 +39,14 @@ async fn end_at(shown: Shown, change: impl Fn(&mut LinkConfig), clock: Verificat
     let acceptor = pki.acceptor(&shown);
     let mut config = trusting(&pki, port);
     change(&mut config);
+    serve(pki, listener, acceptor);
+    let link = Link::open_by(config, clock);
+    tokio::task::yield_now().await;
+    link
+}
+
+/// Takes links one after the other; the files of `pki` stay as long.
+fn serve(pki: Pki, listener: TcpListener, acceptor: TlsAcceptor) {
     tokio::spawn(async move {
         let _pki = pki;
         loop {
@@ -45,9 +56,6 @@ async fn end_at(shown: Shown, change: impl Fn(&mut LinkConfig), clock: Verificat
             }
         }
     });
-    let link = Link::open_by(config, clock);
-    tokio::task::yield_now().await;
-    link
 }
 
 #[tokio::test]
@@ -123,29 +131,63 @@ async fn the_second_look_at_an_expired_certificate_still_checks_its_name() {
     assert!(refusal(&end).contains("is for another name"), "{end:?}");
 }
 
+fn lost_clock() -> VerificationClock {
+    VerificationClock::with_system(|| Duration::ZERO)
+}
+
 #[tokio::test]
-async fn a_lost_clock_is_lifted_but_a_certificate_of_the_future_stays_refused() {
-    let lost = || VerificationClock::with_system(|| Duration::ZERO);
-    end_at(Shown::name("localhost"), |_| {}, lost()).await.opened().await;
-    let future = Shown::name("localhost").years(2080, 2090);
-    let end = end_at(future, |_| {}, lost()).await.refused().await;
+async fn a_lost_clock_is_lifted_to_the_time_of_the_build() {
+    let sure = lost_clock();
+    sure.set_synchronised(true);
+    end_at(Shown::name("localhost"), |_| {}, sure).await.opened().await;
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_younger_than_a_lost_clock_is_believed_unless_it_is_synchronised() {
+    let young = || Shown::name("localhost").years(2080, 2090);
+    end_at(young(), |_| {}, lost_clock()).await.opened().await;
+    let sure = lost_clock();
+    sure.set_synchronised(true);
+    let end = end_at(young(), |_| {}, sure).await.refused().await;
     assert!(refusal(&end).contains("is not valid yet"), "{end:?}");
 }
 
 #[tokio::test]
+async fn the_second_look_at_a_young_certificate_checks_all_that_the_first_does() {
+    let young = |name| Shown::name(name).years(2080, 2090);
+    let other = Pki::new();
+    let another_ca = |config: &mut LinkConfig| config.trust = Some(other.trust());
+    let end = end_at(young("localhost"), another_ca, lost_clock()).await.refused().await;
+    assert!(refusal(&end).contains("is from an unknown CA"), "{end:?}");
+    let below_an_expired_ca = Shown { through: Some((2000, 2050)), ..young("localhost") };
+    let cases =
+        [(young("cloud.example"), "is for another name"), (below_an_expired_ca, "has expired")];
+    for (shown, words) in cases {
+        let end = end_at(shown, |_| {}, lost_clock()).await.refused().await;
+        assert!(refusal(&end).contains(words), "{words}: {end:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_revoked_certificate_is_refused_and_another_of_the_same_ca_is_not() {
-    for (serial, revoked) in [(7, true), (8, false)] {
+    // The last two are looked at a second time, as they are younger than the clock.
+    for (serial, young) in [(7, false), (8, false), (7, true), (8, true)] {
         let pki = Pki::new();
         let (listener, port) = server::listen().await;
-        let acceptor = pki.acceptor(&Shown { serial, ..Shown::name("localhost") });
+        let shown = Shown { serial, ..Shown::name("localhost") };
+        let (shown, clock) = if young {
+            (shown.years(2080, 2090), lost_clock())
+        } else {
+            (shown, VerificationClock::default())
+        };
+        let acceptor = pki.acceptor(&shown);
         let trust = Some(pki.trust_revoking(7));
-        let link = Link::open(LinkConfig { trust, ..trusting(&pki, port) });
-        let stream = acceptor.accept(server::accept(&listener).await).await;
-        if revoked {
+        let link = Link::open_by(LinkConfig { trust, ..trusting(&pki, port) }, clock);
+        serve(pki, listener, acceptor);
+        if serial == 7 {
             let end = link.refused().await;
             assert!(refusal(&end).contains("has been revoked"), "{end:?}");
         } else {
-            let _socket = server::upgrade(stream.unwrap()).await;
             link.opened().await;
         }
     }

@@ -1,7 +1,8 @@
 //! The time that certificates are checked against.
 //!
-//! A terminal that lost its clock must still reach the cloud, and one whose clock runs ahead must
-//! not believe that everything has expired. Neither may skip a check: only the time differs.
+//! A terminal that lost its clock must still reach the cloud, also with a certificate that was made
+//! while it was in a drawer, and one whose clock runs ahead must not believe that everything has
+//! expired. Neither may skip a check: only the time differs.
 
 use std::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
@@ -53,17 +54,37 @@ impl VerificationClock {
         UnixTime::since_unix_epoch((self.system)().max(self.floor()))
     }
 
-    /// Another time worth one more try when everything seems to have expired: only while nobody
-    /// vouches for the system clock, and only when it is not the same again.
-    pub(super) fn second_opinion(&self) -> Option<UnixTime> {
-        let doubtful = !self.synchronised.load(Ordering::Relaxed) && (self.system)() > self.floor();
-        doubtful.then(|| UnixTime::since_unix_epoch(self.floor()))
+    /// Another time worth one more try: only while nobody vouches for the system clock, and only
+    /// when it is not the same again.
+    pub(super) fn second_opinion(&self, untimely: Untimely) -> Option<UnixTime> {
+        if self.synchronised.load(Ordering::Relaxed) {
+            return None;
+        }
+        match untimely {
+            Untimely::Expired => {
+                ((self.system)() > self.floor()).then(|| UnixTime::since_unix_epoch(self.floor()))
+            }
+            // It was not made before that: whatever the clock says, it is at least as late.
+            Untimely::NotValidYet { begin } => (begin > self.now()).then_some(begin),
+        }
     }
 
     fn floor(&self) -> Duration {
         let build = Duration::from_millis(Self::build_time().unix_ms());
         build.max(Duration::from_secs(self.last_good_s.load(Ordering::Relaxed)))
     }
+}
+
+/// What was found wrong with a certificate, when that is only a matter of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Untimely {
+    /// Its end has passed.
+    Expired,
+    /// Its begin has not come.
+    NotValidYet {
+        /// From when on it is valid.
+        begin: UnixTime,
+    },
 }
 
 /// A time that stands still for one handshake, so that every check of it sees the same.
@@ -95,15 +116,27 @@ mod tests {
         clock.remember_last_good(Timestamp::from_unix_ms((build_s + 60) * 1000));
         clock.remember_last_good(Timestamp::from_unix_ms(build_s * 1000));
         assert_eq!(clock.now().as_secs(), build_s + 60);
-        assert_eq!(clock.second_opinion(), None);
+        assert_eq!(clock.second_opinion(Untimely::Expired), None);
     }
 
     #[test]
     fn only_an_unsynchronised_clock_that_runs_ahead_has_a_second_opinion() {
         let clock = VerificationClock::with_system(|| Duration::from_secs(LATE));
         assert_eq!(clock.now().as_secs(), LATE);
-        assert!(clock.second_opinion().is_some_and(|time| time.as_secs() < LATE));
+        let second = clock.second_opinion(Untimely::Expired);
+        assert!(second.is_some_and(|time| time.as_secs() < LATE));
         clock.set_synchronised(true);
-        assert_eq!(clock.second_opinion(), None);
+        assert_eq!(clock.second_opinion(Untimely::Expired), None);
+    }
+
+    #[test]
+    fn only_an_unsynchronised_clock_takes_a_young_certificate_at_its_begin_and_remembers_nothing() {
+        let clock = VerificationClock::with_system(|| Duration::ZERO);
+        let begin = UnixTime::since_unix_epoch(Duration::from_secs(LATE));
+        let young = Untimely::NotValidYet { begin };
+        assert_eq!(clock.second_opinion(young), Some(begin));
+        assert!(clock.now() < begin, "the next certificate is checked as this one was");
+        clock.set_synchronised(true);
+        assert_eq!(clock.second_opinion(young), None);
     }
 }

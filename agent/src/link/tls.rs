@@ -14,12 +14,14 @@ use rustls::{
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{
-    clock::{FixedTime, VerificationClock},
+    clock::{FixedTime, Untimely, VerificationClock},
     config::{ClientIdentity, Timeouts, Trust},
     credentials::{self, CredentialError},
     error::ConnectError,
     tcp::{AddressRule, Dialer, within},
 };
+
+const BELIEVED_AT_ANOTHER_TIME: &str = "the server's certificate is only good at another time than this clock's, which nobody vouches for";
 
 /// Bytes both ways, protected or not: one type, so that what is above is compiled once.
 pub(crate) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -36,7 +38,7 @@ pub(crate) struct TlsConnector {
 
 impl TlsConnector {
     /// A protected connection to `host`, whose certificate has been verified. A second one is
-    /// tried when the chain has expired only by a clock that nobody vouches for.
+    /// tried when it was refused only by a clock that nobody vouches for.
     pub(crate) async fn connect(
         &self,
         host: &str,
@@ -44,18 +46,17 @@ impl TlsConnector {
         rule: AddressRule,
     ) -> Result<Box<dyn ByteStream>, ConnectError> {
         let first = self.connect_at(self.clock.now(), host, port, rule).await;
-        let second_opinion = match &first {
-            Err(Failed { expired: true, .. }) => self.clock.second_opinion(),
-            Ok(_) | Err(_) => None,
-        };
+        let untimely = first.as_ref().err().and_then(|failed| failed.untimely);
+        let second_opinion = untimely.and_then(|untimely| self.clock.second_opinion(untimely));
         let result = match second_opinion {
             None => first,
             Some(time) => {
-                tracing::debug!(
-                    time_s = time.as_secs(),
-                    "certificate has expired by a clock that is not synchronised, checking again"
-                );
-                self.connect_at(time, host, port, rule).await
+                let second = self.connect_at(time, host, port, rule).await;
+                if second.is_ok() {
+                    let time_s = time.as_secs();
+                    tracing::warn!(host, ?untimely, time_s, "{BELIEVED_AT_ANOTHER_TIME}");
+                }
+                second
             }
         };
         result.map_err(|failed| failed.error)
@@ -79,36 +80,41 @@ impl TlsConnector {
     }
 }
 
-/// An error, and whether expiry was all there was to complain about.
+/// An error, and whether time was all there was to complain about.
 struct Failed {
     error: ConnectError,
-    expired: bool,
+    untimely: Option<Untimely>,
 }
 
 impl From<ConnectError> for Failed {
     fn from(error: ConnectError) -> Self {
-        Self { error, expired: false }
+        Self { error, untimely: None }
     }
 }
 
 impl From<CredentialError> for Failed {
     fn from(error: CredentialError) -> Self {
-        Self { error: error.into(), expired: false }
+        Self { error: error.into(), untimely: None }
     }
 }
 
 impl From<io::Error> for Failed {
     fn from(error: io::Error) -> Self {
-        let expired = matches!(
-            tls_error(&error),
-            Some(TlsError::InvalidCertificate(
-                CertificateError::Expired | CertificateError::ExpiredContext { .. }
-            ))
-        );
+        let untimely = untimely(&error);
         let certificate = certificate_problem(&error).map(ConnectError::Certificate);
         let error = certificate.unwrap_or_else(|| ConnectError::Tls(handshake_problem(&error)));
-        Self { error, expired }
+        Self { error, untimely }
     }
+}
+
+fn untimely(error: &io::Error) -> Option<Untimely> {
+    let TlsError::InvalidCertificate(problem) = tls_error(error)? else { return None };
+    if let CertificateError::NotValidYetContext { not_before, .. } = problem {
+        return Some(Untimely::NotValidYet { begin: *not_before });
+    }
+    let expired =
+        matches!(problem, CertificateError::Expired | CertificateError::ExpiredContext { .. });
+    expired.then_some(Untimely::Expired)
 }
 
 fn handshake_problem(error: &io::Error) -> String {

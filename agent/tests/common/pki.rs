@@ -36,11 +36,13 @@ pub struct Shown {
     pub names: Vec<String>,
     pub years: (i32, i32),
     pub serial: u64,
+    /// Issued by another CA below the one that is trusted, of these years.
+    pub through: Option<(i32, i32)>,
 }
 
 impl Shown {
     pub fn name(name: &str) -> Self {
-        Self { names: vec![name.to_owned()], years: (2020, 2090), serial: 7 }
+        Self { names: vec![name.to_owned()], years: (2020, 2090), serial: 7, through: None }
     }
 
     pub fn years(self, from: i32, to: i32) -> Self {
@@ -50,14 +52,7 @@ impl Shown {
 
 impl Pki {
     pub fn new() -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        // Each of its own name: two of one name are told apart by their signatures only.
-        let name = format!("CA {}", COUNT.fetch_add(1, Ordering::Relaxed));
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        params.not_before = date_time_ymd(1990, 1, 1);
-        params.not_after = date_time_ymd(2200, 1, 1);
+        let params = authority((1990, 2200));
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         let pki = Self { folder: tempfile::tempdir().unwrap(), issuer };
         pki.write("ca.pem", &pki.issuer.pem());
@@ -96,8 +91,8 @@ impl Pki {
 
     /// Writes a client certificate and its key.
     pub fn client(&self) -> ClientIdentity {
-        let (certificate, key) =
-            self.issue(&Shown::name("term-1"), ExtendedKeyUsagePurpose::ClientAuth);
+        let shown = Shown::name("term-1");
+        let (certificate, key) = issue(&shown, ExtendedKeyUsagePurpose::ClientAuth, &self.issuer);
         ClientIdentity {
             certificate_file: self.write("client.pem", &certificate.pem()),
             key_file: self.write("client.key", &key.serialize_pem()),
@@ -110,7 +105,12 @@ impl Pki {
 
     /// A server that wants client certificates of that authority.
     pub fn acceptor_demanding(&self, shown: &Shown, clients: Option<&Self>) -> TlsAcceptor {
-        let (certificate, key) = self.issue(shown, ExtendedKeyUsagePurpose::ServerAuth);
+        let below = shown.through.map(|years| {
+            let key = KeyPair::generate().unwrap();
+            CertifiedIssuer::signed_by(authority(years), key, &self.issuer).unwrap()
+        });
+        let issuer = below.as_ref().unwrap_or(&self.issuer);
+        let (certificate, key) = issue(shown, ExtendedKeyUsagePurpose::ServerAuth, issuer);
         let provider = Arc::new(ring::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
@@ -125,25 +125,38 @@ impl Pki {
                 builder.with_client_cert_verifier(verifier.build().unwrap())
             }
         };
-        let chain: Vec<CertificateDer<'static>> = vec![certificate.der().clone()];
+        let mut chain: Vec<CertificateDer<'static>> = vec![certificate.der().clone()];
+        chain.extend(below.map(|below| below.der().clone()));
         let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
         let mut config = builder.with_single_cert(chain, key).unwrap();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         TlsAcceptor::from(Arc::new(config))
     }
+}
 
-    fn issue(
-        &self,
-        shown: &Shown,
-        usage: ExtendedKeyUsagePurpose,
-    ) -> (rcgen::Certificate, KeyPair) {
-        let mut params = CertificateParams::new(shown.names.clone()).unwrap();
-        params.not_before = date_time_ymd(shown.years.0, 1, 1);
-        params.not_after = date_time_ymd(shown.years.1, 1, 1);
-        params.serial_number = Some(SerialNumber::from(shown.serial));
-        params.extended_key_usages = vec![usage];
-        params.use_authority_key_identifier_extension = true;
-        let key = KeyPair::generate().unwrap();
-        (params.signed_by(&key, &self.issuer).unwrap(), key)
-    }
+fn authority(years: (i32, i32)) -> CertificateParams {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    // Each of its own name: two of one name are told apart by their signatures only.
+    let name = format!("CA {}", COUNT.fetch_add(1, Ordering::Relaxed));
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params.not_before = date_time_ymd(years.0, 1, 1);
+    params.not_after = date_time_ymd(years.1, 1, 1);
+    params
+}
+
+fn issue(
+    shown: &Shown,
+    usage: ExtendedKeyUsagePurpose,
+    issuer: &CertifiedIssuer<'static, KeyPair>,
+) -> (rcgen::Certificate, KeyPair) {
+    let mut params = CertificateParams::new(shown.names.clone()).unwrap();
+    params.not_before = date_time_ymd(shown.years.0, 1, 1);
+    params.not_after = date_time_ymd(shown.years.1, 1, 1);
+    params.serial_number = Some(SerialNumber::from(shown.serial));
+    params.extended_key_usages = vec![usage];
+    params.use_authority_key_identifier_extension = true;
+    let key = KeyPair::generate().unwrap();
+    (params.signed_by(&key, issuer).unwrap(), key)
 }

@@ -1,7 +1,7 @@
 //! Wrong clocks: a terminal that wakes up in 1970 reaches its cloud and works, and a clock that
 //! jumps loses no operation.
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -42,6 +42,14 @@ async fn open(
     Ok((site, clock, agent))
 }
 
+/// Issued after the agent was built: the time of its sources alone finds it too young.
+fn young() -> Result<(Duration, Duration)> {
+    Ok(((build_time()? + now()?) / 2, now()? + DAY))
+}
+
+/// What the log says of a certificate that is not good by the agent's clock, and was believed.
+const BELIEVED: &str = "only good at another time";
+
 /// The report with the verdict of an operation.
 async fn report(site: &Site, id: terminal_hal::OperationId) -> Result<Value> {
     let reports = site.cloud()?.reports(site.terminal_id()).await?;
@@ -69,6 +77,8 @@ async fn a_terminal_that_wakes_up_in_1970_works_and_marks_its_times() -> Result<
     assert_eq!(error(&site.verdict(short).await?)?["code"], "EXPIRED");
     assert_eq!(site.effects_of(short)?, 0);
     result(&site.verdict(day).await?)?;
+    // What the cloud says of the time is not what a certificate may be checked by.
+    assert!(!site.path("agent/store/last-good-time").exists());
     let shown = agent.show("status")?;
     assert!(shown.contains("1970-01-01") && shown.contains("not synchronised"), "{shown}");
     // A kill before the time is known: what waits is kept until the cloud has named the time.
@@ -91,17 +101,27 @@ async fn a_terminal_that_wakes_up_in_1970_works_and_marks_its_times() -> Result<
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_last_good_time_outlives_a_power_cut_and_a_lost_clock() -> Result<()> {
-    // Issued after the agent was built: the time of its sources alone would find it too young.
-    let build_time = build_time()?;
-    let valid = ((build_time + now()?) / 2, now()? + DAY);
-    let (site, clock, agent) = open(valid, |clock| clock.set_synchronised(true)).await?;
+    let (site, clock, agent) = open(young()?, |clock| clock.set_synchronised(true)).await?;
     site.online().await?;
-    assert!(Path::new(&site.path("agent/store/last-good-time")).exists());
+    assert!(site.path("agent/store/last-good-time").exists());
     drop(agent);
     clock.set_wall(FIRST_OF_1970)?;
     clock.set_synchronised(false)?;
     let _agent = Agent::launch(clock.launch(&site)?)?;
     result(&site.run("check_update", json!({})).await?)?;
+    assert!(!site.agent_log()?.contains(BELIEVED));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_was_made_while_the_terminal_was_in_a_drawer_is_believed_and_said_so()
+-> Result<()> {
+    let (site, _clock, _agent) = open(young()?, |clock| clock.set_wall(FIRST_OF_1970)).await?;
+    let operation = site.run("check_update", json!({})).await?;
+    result(&operation)?;
+    assert_eq!(report(&site, operation.id).await?["clock_trusted"], false);
+    let log = site.agent_log()?;
+    assert!(log.lines().any(|line| line.contains("WARN") && line.contains(BELIEVED)), "{log}");
     Ok(())
 }
 

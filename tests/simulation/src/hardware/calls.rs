@@ -45,6 +45,7 @@ impl World {
             policy: order.policy,
             asker: Some(generation),
             phase: Phase::Waiting,
+            before: State::Unheard,
             wait_until: now + wait_ms(order),
             needs_hold: needs_hold(&order.parameters),
             restart: None,
@@ -78,11 +79,13 @@ impl World {
 
     /// The call begins for good once payments are out of the way.
     pub(crate) fn run_call(&mut self, device: usize, ticket: u64) {
-        let Some(work) = self.devices[device].hardware.work.get_mut(&ticket) else { return };
+        let hardware = &mut self.devices[device].hardware;
+        let Some(work) = hardware.work.get_mut(&ticket) else { return };
         work.phase = Phase::Running;
         let (id, kind, behaviour) = (work.id, work.kind, work.behaviour);
         if outlives_the_agent(kind) {
-            self.devices[device].hardware.entry(id).state = State::Running;
+            let entry = hardware.ledger.entry(id).or_default();
+            work.before = std::mem::replace(&mut entry.state, State::Running);
         }
         let latency = behaviour.latency_ms;
         let effect = latency * behaviour.effect_percent.min(100) / 100;

@@ -122,6 +122,8 @@ pub(crate) struct Work {
     /// Process that waits for the answer; `None` once nobody does.
     pub(crate) asker: Option<u32>,
     pub(crate) phase: Phase,
+    /// What would have been said of it before this call.
+    pub(crate) before: State,
     /// Until when it waits for payments.
     pub(crate) wait_until: u64,
     pub(crate) needs_hold: bool,

@@ -54,6 +54,7 @@ impl World {
             policy: order.policy,
             asker: Some(generation),
             phase: Phase::Waiting,
+            before: State::Unheard,
             wait_until: now + wait,
             needs_hold: true,
             restart: Some(order.parameters.clone()),
@@ -171,7 +172,7 @@ impl World {
         }
         entry.state = match work.result {
             Some(result) => State::Finished(result),
-            None => State::Unheard,
+            None => work.before,
         };
     }
 
