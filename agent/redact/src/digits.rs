@@ -1,5 +1,7 @@
 //! Card numbers among decimal digits: in a row or in groups, with what follows on a stripe.
 
+use std::ops::Range;
+
 use crate::{
     finding::{Finding, Findings, Kind},
     line::Line,
@@ -9,29 +11,36 @@ use crate::{
 
 /// So many digits in a row are masked whatever they are: a card number may be glued to more.
 const DIGITS_IN_A_ROW_MAX: usize = 20;
+/// Digits of the shortest group that a card number is printed with first.
+const GROUP_DIGITS_MIN: usize = 4;
 /// Groups of digits that are looked at together.
 const GROUPS_MAX: usize = 5;
-/// Digits behind the separator of track 2 that make it more than chance: expiry, service code.
+/// Digits behind the separator of track 2 that are no chance within a hash: expiry, service code.
 const TRACK_DIGITS_CERTAIN: usize = 7;
 
-/// Looks at the digits that begin at `start` and returns where they end. `in_hash` tells that they
-/// are part of a long hexadecimal number.
-pub(crate) fn look(line: &Line<'_>, start: usize, in_hash: bool, findings: &mut Findings) -> usize {
-    let end = line.skip(start, |byte| byte.is_ascii_digit());
+/// Looks at a run of digits and returns how far it has looked. `in_hash` tells that they are part
+/// of a long hexadecimal number.
+pub(crate) fn look(
+    line: &Line<'_>,
+    digits: Range<usize>,
+    in_hash: bool,
+    findings: &mut Findings,
+) -> usize {
+    let Range { start, end } = digits;
+    if end - start < GROUP_DIGITS_MIN {
+        return end;
+    }
     let (kept, escaped) = escape_digits(line, start);
     let starts = [Some(start + kept), escaped.map(|escaped| start + escaped)];
-    for start in starts.into_iter().flatten() {
-        if let Some(finding) = find(line, start, end, in_hash) {
-            findings.add(line, finding);
-            return end.max(finding.end);
-        }
-    }
-    end
+    let found = starts.into_iter().flatten().find_map(|start| find(line, start, end, in_hash));
+    let Some(finding) = found else { return end };
+    findings.add(line, finding);
+    end.max(finding.end)
 }
 
 fn find(line: &Line<'_>, start: usize, end: usize, in_hash: bool) -> Option<Finding> {
     match end.saturating_sub(start) {
-        4 | 6 | 8 => in_groups(line, start),
+        GROUP_DIGITS_MIN | 6 | 8 => in_groups(line, start, end),
         0..PAN_DIGITS_MIN => None,
         PAN_DIGITS_MIN..=PAN_DIGITS_MAX => in_a_row(line, start, end, in_hash),
         DIGITS_IN_A_ROW_MAX.. => (!in_hash).then(|| Finding::new(Kind::Pan, start, end)),
@@ -45,16 +54,20 @@ fn in_a_row(line: &Line<'_>, start: usize, end: usize, in_hash: bool) -> Option<
     if is_fraction || !pan.are_pan() {
         return None;
     }
-    match track::end(line, end) {
-        Some(track) if !in_hash || track > end + TRACK_DIGITS_CERTAIN => {
-            Some(Finding::of_pan(Kind::Track, start, track, &pan))
-        }
-        Some(_) | None => (!in_hash).then(|| Finding::of_pan(Kind::Pan, start, end, &pan)),
+    if in_hash && line.skip(end + 1, |byte| byte.is_ascii_digit()) <= end + TRACK_DIGITS_CERTAIN {
+        return None;
     }
+    Some(match track::end(line, end) {
+        Some(track) => Finding::of_pan(Kind::Track, start, track, &pan),
+        None => Finding::of_pan(Kind::Pan, start, end, &pan),
+    })
 }
 
 /// A card number as it is printed: in the longest run of groups that makes one.
-fn in_groups(line: &Line<'_>, start: usize) -> Option<Finding> {
+fn in_groups(line: &Line<'_>, start: usize, first_end: usize) -> Option<Finding> {
+    if separator(line, first_end) == 0 {
+        return None;
+    }
     let mut pan = Digits::default();
     let mut lengths = [0; GROUPS_MAX];
     let mut ends = [(0, 0); GROUPS_MAX];
@@ -62,7 +75,7 @@ fn in_groups(line: &Line<'_>, start: usize) -> Option<Finding> {
     let mut position = start;
     for (length, group_end) in lengths.iter_mut().zip(&mut ends) {
         let end = line.skip(position, |byte| byte.is_ascii_digit() && pan.push(byte));
-        if end == position || line.at(end).is_ascii_digit() {
+        if end == position || line.at(end).is_ascii_digit() || !pan.begin_a_pan() {
             break;
         }
         (*length, *group_end) = (end - position, (end, pan.len()));
@@ -77,7 +90,8 @@ fn in_groups(line: &Line<'_>, start: usize) -> Option<Finding> {
         let (end, digits) = *ends.get(count - 1)?;
         let pan = pan.first(digits);
         let is_pan = are_printed_so(lengths.get(..count)?) && pan.are_pan();
-        is_pan.then(|| Finding::of_pan(Kind::Pan, start, end, &pan))
+        (is_pan && !is_in_uuid(line, start, end))
+            .then(|| Finding::of_pan(Kind::Pan, start, end, &pan))
     })
 }
 
@@ -86,12 +100,21 @@ const fn are_printed_so(lengths: &[usize]) -> bool {
     matches!(lengths, [4, 4, 4, 1..=4] | [4, 4, 4, 4, 1..=3] | [4, 6, 4 | 5] | [6, 13] | [8, 8])
 }
 
+/// Whether groups are part of a UUID: between hexadecimal digits, or a dash and such a digit.
+fn is_in_uuid(line: &Line<'_>, start: usize, end: usize) -> bool {
+    let before = line.before(start);
+    (before == b'-' || before.is_ascii_hexdigit()) && line.at(end).is_ascii_hexdigit()
+}
+
 /// Length of a separator of groups at a position; 0 when there is none.
 fn separator(line: &Line<'_>, position: usize) -> usize {
     match line.at(position) {
         b' ' | b'-' | b'.' | b'_' | b'/' | b'+' | b'\t' => 1,
-        // A tab within JSON.
-        b'\\' if line.at(position + 1) == b't' => 2,
+        // A tab within JSON, or within JSON within JSON.
+        b'\\' => match line.skip(position, |byte| byte == b'\\') {
+            escape if line.at(escape) == b't' => escape + 1 - position,
+            _ => 0,
+        },
         b'%' if line.has_caseless(position, b"%20") || line.has_caseless(position, b"%2d") => 3,
         // The no-break space.
         0xc2 if line.at(position + 1) == 0xa0 => 2,

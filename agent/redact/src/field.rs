@@ -25,50 +25,70 @@ pub(crate) enum Likely {
     Credentials,
 }
 
-/// The field of that name: lower-case letters and digits, its words put together.
+const fn field(kind: Kind, value: Likely) -> Field {
+    Field { kind, value }
+}
+
+/// Names as lower-case letters and digits, their words put together.
+#[rustfmt::skip]
+const NAMES: &[(Field, &[&str])] = &[
+    (field(Kind::Pin, Likely::Digits), &[
+        "pin", "pinblock", "pinblk", "pindata", "pincode", "epb",
+        "cvv", "cvv2", "cvc", "cvc2", "cvn", "cav2", "csc", "icvv", "securitycode",
+    ]),
+    (field(Kind::Track, Likely::Digits), &[
+        "track", "track1", "track2", "track3", "trk1", "trk2", "trk3",
+        "trackdata", "track1data", "track2data", "track3data", "track2equivalentdata",
+        "emv", "emvdata", "emvtags", "emvtlv",
+    ]),
+    (field(Kind::Track, Likely::Any), &[
+        "chd", "cardholder", "cardholdername", "cardholderdata",
+    ]),
+    (field(Kind::Secret, Likely::Any), &[
+        "password", "passwd", "passwort", "pwd", "passphrase", "passcode",
+        "secret", "clientsecret", "credential", "credentials",
+    ]),
+    (field(Kind::Secret, Likely::Opaque), &[
+        "key", "apikey", "privatekey", "secretkey", "sessionkey", "accesskey", "masterkey",
+        "pinkey", "mackey", "ksn", "kcv",
+        "ipek", "bdk", "tmk", "tpk", "tak", "zpk", "zmk", "kek", "dek",
+        "token", "accesstoken", "refreshtoken", "authtoken", "idtoken", "sessiontoken",
+        "activationcode",
+    ]),
+    (field(Kind::Secret, Likely::Credentials), &["authorization"]),
+];
+
+/// The field of that name.
 pub(crate) fn by_name(name: &[u8]) -> Option<Field> {
-    let (kind, value) = match name {
-        b"pin" | b"pinblock" | b"pinblk" | b"pindata" | b"pincode" | b"epb" => {
-            (Kind::Pin, Likely::Digits)
+    let known = NAMES.iter().find(|(_, names)| names.iter().any(|known| known.as_bytes() == name));
+    known.map(|(field, _)| *field)
+}
+
+/// Whether some name ends with these two characters, or with two that look alike to
+/// [`ending`]: nearly all others need no further look.
+pub(crate) fn may_end_with(last_but_one: u8, last: u8) -> bool {
+    ENDINGS.get(ending(last_but_one, last)).copied().unwrap_or(true)
+}
+
+const fn ending(last_but_one: u8, last: u8) -> usize {
+    (last_but_one as usize & 31) << 5 | last as usize & 31
+}
+
+const ENDINGS: [bool; 1024] = endings();
+
+#[expect(clippy::indexing_slicing, reason = "when it is compiled, or it does not compile")]
+const fn endings() -> [bool; 1024] {
+    let mut endings = [false; 1024];
+    let mut group = 0;
+    while group < NAMES.len() {
+        let mut name = 0;
+        while name < NAMES[group].1.len() {
+            if let [.., last_but_one, last] = NAMES[group].1[name].as_bytes() {
+                endings[ending(*last_but_one, *last)] = true;
+            }
+            name += 1;
         }
-        b"cvv" | b"cvv2" | b"cvc" | b"cvc2" | b"cvn" | b"cav2" | b"csc" | b"icvv"
-        | b"securitycode" => (Kind::Pin, Likely::Digits),
-        b"track"
-        | b"track1"
-        | b"track2"
-        | b"track3"
-        | b"trackdata"
-        | b"track1data"
-        | b"track2data"
-        | b"track3data"
-        | b"track2equivalentdata"
-        | b"trk1"
-        | b"trk2"
-        | b"trk3"
-        | b"emv"
-        | b"emvdata"
-        | b"emvtags"
-        | b"emvtlv"
-        | b"5f20"
-        | b"5f24"
-        | b"9f1f"
-        | b"9f20"
-        | b"9f6b" => (Kind::Track, Likely::Digits),
-        b"chd" | b"cardholder" | b"cardholdername" | b"cardholderdata" => {
-            (Kind::Track, Likely::Any)
-        }
-        b"password" | b"passwd" | b"passwort" | b"pwd" | b"passphrase" | b"passcode"
-        | b"secret" | b"clientsecret" | b"credential" | b"credentials" => {
-            (Kind::Secret, Likely::Any)
-        }
-        b"key" | b"apikey" | b"privatekey" | b"secretkey" | b"sessionkey" | b"accesskey"
-        | b"masterkey" | b"pinkey" | b"mackey" | b"ksn" | b"kcv" | b"ipek" | b"bdk" | b"tmk"
-        | b"tpk" | b"tak" | b"zpk" | b"zmk" | b"kek" | b"dek" | b"token" | b"accesstoken"
-        | b"refreshtoken" | b"authtoken" | b"idtoken" | b"sessiontoken" | b"activationcode" => {
-            (Kind::Secret, Likely::Opaque)
-        }
-        b"authorization" => (Kind::Secret, Likely::Credentials),
-        _ => return None,
-    };
-    Some(Field { kind, value })
+        group += 1;
+    }
+    endings
 }

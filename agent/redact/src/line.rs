@@ -55,11 +55,11 @@ impl<'a> Line<'a> {
 
     /// The first position from `from` on, the end of the line at last, whose byte is not wanted.
     pub(crate) fn skip(&self, from: usize, mut wanted: impl FnMut(u8) -> bool) -> usize {
-        let mut position = from;
-        while position < self.len() && wanted(self.at(position)) {
-            position += 1;
-        }
-        position
+        let rest = self.bytes.get(from..).unwrap_or_default();
+        let length = rest.iter().position(|byte| !wanted(*byte)).unwrap_or(rest.len());
+        #[cfg(test)]
+        self.reads.set(self.reads.get() + length as u64 + 1);
+        from + length
     }
 
     /// How many backslashes end before a position, none of them before `floor`.

@@ -55,6 +55,9 @@ fn field_before(line: &Line<'_>, separator: usize, is_element: bool) -> Option<F
     } else if line.before(end) == b'2' && end > 2 && line.has(end - 3, b"%22") {
         end -= 3;
     }
+    if end < 2 || !field::may_end_with(line.before(end - 1), line.before(end)) {
+        return None;
+    }
     let mut name = Name::default();
     let mut start = end;
     let mut found = None;

@@ -5,10 +5,11 @@ use crate::{
     line::Line,
 };
 
-const BEGIN: &[u8] = b"-----BEGIN ";
+const DASHES: &[u8] = b"-----";
+const BEGIN: &[u8] = b"BEGIN ";
 const END: &[u8] = b"-----END ";
 const KEY: &[u8] = b"PRIVATE KEY";
-/// Longest header, from its first dash to its last.
+/// Longest name of what follows a header.
 const HEADER_MAX: usize = 64;
 /// Lines of a log among which a key may be spread; one of 16,384 bits has 200.
 const LINES_MAX: u16 = 256;
@@ -36,14 +37,14 @@ impl OpenKey {
         mask_pieces(line, end, findings);
     }
 
-    /// Looks for a key that begins at a dash; returns how far it has looked.
+    /// Looks for a key at the `B` of its header; returns how far it has looked.
     pub(crate) fn look_for_begin(
         &mut self,
         line: &Line<'_>,
-        dash: usize,
+        letter: usize,
         findings: &mut Findings,
     ) -> usize {
-        let Some(body) = body_after_header(line, dash) else { return dash + 1 };
+        let Some(body) = body_after_header(line, letter) else { return letter + 1 };
         let mut end = body;
         while end < line.len() && !line.has(end, END) && !ends_string(line, end, body) {
             end += 1;
@@ -53,19 +54,20 @@ impl OpenKey {
         if end - body >= PIECE_MIN / 2 {
             findings.add(line, Finding::new(Kind::Secret, body, end));
         }
-        end.max(dash + 1)
+        end
     }
 }
 
-/// Where the text of a private key begins whose header is at a dash.
-fn body_after_header(line: &Line<'_>, dash: usize) -> Option<usize> {
-    if !line.has(dash, BEGIN) {
+/// Where the text of a private key begins whose header has its `B` at a position.
+fn body_after_header(line: &Line<'_>, letter: usize) -> Option<usize> {
+    let dashes = letter.checked_sub(DASHES.len())?;
+    if !line.has(letter, BEGIN) || !line.has(dashes, DASHES) {
         return None;
     }
-    let name = dash + BEGIN.len();
-    let end = (name..dash + HEADER_MAX).find(|position| line.has(*position, b"-----"))?;
+    let name = letter + BEGIN.len();
+    let end = (name..name + HEADER_MAX).find(|position| line.has(*position, DASHES))?;
     let is_private = (name..end).any(|position| line.has(position, KEY));
-    is_private.then_some(end + 5)
+    is_private.then_some(end + DASHES.len())
 }
 
 /// Whether the string of a JSON line ends at a position.

@@ -1,5 +1,7 @@
 //! The way along a line: every byte that may begin or end something is handed to its rule.
 
+use std::ops::Range;
+
 use crate::{
     digits,
     finding::Findings,
@@ -23,21 +25,36 @@ pub(crate) fn scan(line: &Line<'_>, key: &mut OpenKey, findings: &mut Findings) 
             return;
         }
         position = match line.at(position) {
-            b'-' => key.look_for_begin(line, position, findings),
             b'J' => token::look_for_jwt(line, position, findings),
-            b'B' | b'b' => token::look_for_scheme(line, position, findings),
+            b'b' => token::look_for_scheme(line, position, findings),
+            b'B' if line.before(position) == b'-' => key.look_for_begin(line, position, findings),
+            b'B' => token::look_for_scheme(line, position, findings),
             b'=' | b':' | b'>' | b'%' => named::look(line, position, &mut strings, findings),
             _ => {
-                let in_hash = hex.look(line, position, findings);
-                digits::look(line, position, in_hash, findings)
+                let end = line.skip(position, |byte| byte.is_ascii_digit());
+                let in_hash = hex.look(line, position..end, findings);
+                digits::look(line, position..end, in_hash, findings)
             }
         };
     }
 }
 
 /// Whether a rule begins at this byte.
-const fn may_matter(byte: u8) -> bool {
-    matches!(byte, b'0'..=b'9' | b'-' | b'=' | b':' | b'>' | b'%' | b'J' | b'B' | b'b')
+fn may_matter(byte: u8) -> bool {
+    MATTERS.get(usize::from(byte)).copied().unwrap_or(true)
+}
+
+const MATTERS: [bool; 256] = matters();
+
+#[expect(clippy::indexing_slicing, reason = "when it is compiled, or it does not compile")]
+const fn matters() -> [bool; 256] {
+    let mut matters = [false; 256];
+    let (bytes, mut at) = (b"0123456789=:>%JBb", 0);
+    while at < bytes.len() {
+        matters[bytes[at] as usize] = true;
+        at += 1;
+    }
+    matters
 }
 
 /// The hexadecimal digits that were looked at last.
@@ -48,14 +65,14 @@ struct HexDigits {
 }
 
 impl HexDigits {
-    /// Looks at the hexadecimal digits around a place unless that has been done; tells whether
-    /// they are a long number.
-    fn look(&mut self, line: &Line<'_>, position: usize, findings: &mut Findings) -> bool {
-        if position >= self.end {
-            let hex = Hex::around(line, position, self.end);
+    /// Looks at the hexadecimal digits around decimal ones unless that has been done or they are
+    /// few; tells whether they are a long number.
+    fn look(&mut self, line: &Line<'_>, digits: Range<usize>, findings: &mut Findings) -> bool {
+        if digits.start >= self.end && tlv::may_begin_at(line, &digits) {
+            let hex = Hex::around(line, digits.start, self.end);
             tlv::look(line, hex, findings);
-            *self = Self { end: hex.end().max(position + 1), is_hash: hex.is_hash(line) };
+            *self = Self { end: hex.end(), is_hash: hex.is_hash(line) };
         }
-        self.is_hash
+        self.is_hash && digits.start < self.end
     }
 }

@@ -1,5 +1,7 @@
 //! Chip data (EMV, ISO/IEC 7816 TLV) in hexadecimal: in a row, or in pairs with something between.
 
+use std::ops::Range;
+
 use crate::{
     finding::{Finding, Findings, Kind},
     line::Line,
@@ -39,7 +41,7 @@ impl Hex {
     fn extended_by_pairs(self, line: &Line<'_>) -> Self {
         let mut end = self.start + 2;
         let separator = line.at(end);
-        while matches!(separator, b' ' | b':' | b'-') && line.at(end) == separator {
+        while is_pair_separator(separator) && line.at(end) == separator {
             let pair_end = line.skip(end + 1, |byte| byte.is_ascii_hexdigit());
             if pair_end != end + 3 {
                 break;
@@ -92,6 +94,23 @@ const fn value(digit: u8) -> Option<u8> {
         b'A'..=b'F' => Some(digit - b'A' + 10),
         _ => None,
     }
+}
+
+/// Whether decimal digits may be part of as many hexadecimal ones as are looked at.
+pub(crate) fn may_begin_at(line: &Line<'_>, digits: &Range<usize>) -> bool {
+    let Range { start, end } = *digits;
+    let separator = line.at(end);
+    match end - start {
+        NIBBLES_MIN.. => true,
+        2 if is_pair_separator(separator) => {
+            line.at(end + 3) == separator && line.at(end + 6) == separator
+        }
+        _ => separator.is_ascii_hexdigit() || line.before(start).is_ascii_hexdigit(),
+    }
+}
+
+const fn is_pair_separator(byte: u8) -> bool {
+    matches!(byte, b' ' | b':' | b'-')
 }
 
 /// Finds what objects of the hexadecimal digits must not leave.

@@ -15,6 +15,8 @@ fn what_is_no_card_data_is_left_alone() {
         "4111111111111112",
         "0.4111111111111111 and -1.4111111111111111",
         "b2a60a2f-7a35-4a87-9d0b-51a0e6a6f5c1",
+        "f089181c-5947-4240-8471-0f7c8e02c4f4",
+        "4ff3:2efd:3ee9:868e:c728:0f46:5f24:1af7",
         "d4111111111111111aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
         "00:11:22:33:44:55 192.168.100.200 fe80::1",
         "411111******1111",

@@ -187,7 +187,6 @@ fn fields_are_known_by_their_names() {
             ("track2=not4even7a1card", "track2=****"),
             (r#"{"track2_equivalent_data":"41D25"}"#, r#"{"track2_equivalent_data":"****"}"#),
             ("emvData: 9F26", "emvData: ****"),
-            ("5F24=251231", "5F24=****"),
             (r#"{"cardholderName":"JOHN \"J\" DOE\\"}"#, r#"{"cardholderName":"****"}"#),
         ],
     );

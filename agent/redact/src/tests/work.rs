@@ -92,7 +92,7 @@ fn looks(unit: &str, around: (&str, &str), bytes: usize) -> (u64, usize) {
     let mut findings = Findings::default();
     scan(&line, &mut key, &mut findings);
     // Once more on the way, as a line within a private key.
-    key.look_for_begin(&Line::new(b"-----BEGIN PRIVATE KEY-----"), 0, &mut Findings::default());
+    key.look_for_begin(&Line::new(b"-----BEGIN PRIVATE KEY-----"), 5, &mut Findings::default());
     scan(&line, &mut key, &mut findings);
     findings.apply(&line, &mut Vec::new(), |_| {});
     (line.reads.get(), text.len())
