@@ -9,8 +9,8 @@ const DASHES: &[u8] = b"-----";
 const BEGIN: &[u8] = b"BEGIN ";
 const END: &[u8] = b"-----END ";
 const KEY: &[u8] = b"PRIVATE KEY";
-/// Longest name of what follows a header.
-const HEADER_MAX: usize = 64;
+/// So much of the name of what follows a header is looked at.
+const NAME_MAX: usize = 40;
 /// Lines of a log among which a key may be spread; one of 16,384 bits has 200.
 const LINES_MAX: u16 = 256;
 /// Shorter pieces of base64 within a key may be words and times; the last one of a line is not.
@@ -65,9 +65,9 @@ fn body_after_header(line: &Line<'_>, letter: usize) -> Option<usize> {
         return None;
     }
     let name = letter + BEGIN.len();
-    let end = (name..name + HEADER_MAX).find(|position| line.has(*position, DASHES))?;
-    let is_private = (name..end).any(|position| line.has(position, KEY));
-    is_private.then_some(end + DASHES.len())
+    let end = line.skip(name, |byte| byte.is_ascii_uppercase() || byte == b' ');
+    let is_private = (name..end.min(name + NAME_MAX)).any(|position| line.has(position, KEY));
+    (is_private && line.has(end, DASHES)).then_some(end + DASHES.len())
 }
 
 /// Whether the string of a JSON line ends at a position.
