@@ -13,8 +13,10 @@ const KEY: &[u8] = b"PRIVATE KEY";
 const NAME_MAX: usize = 40;
 /// Lines of a log among which a key may be spread; one of 16,384 bits has 200.
 const LINES_MAX: u16 = 256;
-/// Shorter pieces of base64 within a key may be words and times; the last one of a line is not.
+/// Shorter pieces of base64 within a key may be words and times, unless they end a line.
 const PIECE_MIN: usize = 16;
+/// Base64 ends at a multiple of so many characters, words three times in four do not.
+const BASE64_UNIT: usize = 4;
 
 /// Whether a private key has begun and not ended, and how many more lines it may have.
 #[derive(Clone, Copy, Default)]
@@ -97,7 +99,7 @@ fn mask_pieces(line: &Line<'_>, end: usize, findings: &mut Findings) {
             position += if escape { 2 } else { 1 };
         }
     }
-    if let Some((start, end)) = last {
+    if let Some((start, end)) = last.filter(|(start, end)| (end - start) % BASE64_UNIT == 0) {
         findings.add(line, Finding::new(Kind::Secret, start, end));
     }
 }

@@ -213,6 +213,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_key_that_began_in_one_block_is_masked_in_the_next() {
+        let (sender, stream) = mpsc::channel(8);
+        for message in ["-----BEGIN PRIVATE KEY-----", "MIIEvQIBADANBgkqhkiG9w0B"] {
+            sender.try_send(Ok(line(0, message))).unwrap();
+        }
+        drop(sender);
+        let mut blocks = Blocks::new(stream, LogFormat::Text, 1);
+        assert_eq!(blocks.next().await.unwrap().unwrap().redactions.secret, 0);
+        let block = blocks.next().await.unwrap().unwrap();
+        assert!(block.text.ends_with(b"payment ****\n") && block.redactions.secret == 1);
+    }
+
+    #[tokio::test]
     async fn blocks_hold_whole_lines_up_to_their_size() {
         let (sender, stream) = mpsc::channel(8);
         for ms in 0..5 {
