@@ -11,7 +11,10 @@
 
 mod common;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use common::{
     Link, config,
@@ -20,10 +23,15 @@ use common::{
 };
 use futures_util::StreamExt;
 use terminal_agent::uploads::{UploadLimits, Uploads, send_logs};
-use terminal_core::protocol::{AgentFrame, LogAck, LogChunk, LogEnd, decode_agent_frame};
+use terminal_core::protocol::{
+    AgentFrame, LOG_CHUNKS_IN_FLIGHT_MAX, LogAck, LogChunk, LogEnd, decode_agent_frame,
+};
 use terminal_hal::{
     ErrorCode, Failure,
-    operation::{SendLogsParameters, SendLogsResult, send_logs::LogFormat},
+    operation::{
+        SendLogsParameters, SendLogsResult,
+        send_logs::{LogFormat, Redactions},
+    },
 };
 use tokio::{net::TcpStream, task::JoinHandle};
 use tokio_tungstenite::{WebSocketStream, tungstenite::Message};
@@ -222,6 +230,80 @@ async fn cancelling_ends_an_upload_that_waits_for_a_link() {
         handle.cancel();
     });
     assert_eq!(result.unwrap_err().code, ErrorCode::Canceled);
+}
+
+#[tokio::test]
+async fn cancelling_in_the_middle_ends_an_upload_before_its_end() {
+    let (logs, uploads) = (MemoryLogs::new(8000), hub());
+    let (link, mut peer) = up(&uploads).await;
+    let (call, handle) = new_call();
+    let hub = Arc::clone(&uploads);
+    let sending = tokio::spawn(async move {
+        send_logs(&call, &SendLogsParameters::default(), &logs, &hub, now(), &limits()).await
+    });
+    let mut stored = Vec::new();
+    assert_eq!(store(&mut peer, &mut stored, &uploads, 3).await, None);
+    assert!(!stored.is_empty());
+    handle.cancel();
+    assert_eq!(sending.await.unwrap().unwrap_err().code, ErrorCode::Canceled);
+    // Nothing but chunks was on its way.
+    drop((link, uploads));
+    while let Some(Ok(message)) = peer.next().await {
+        assert!(!message.is_text(), "{message:?}");
+    }
+}
+
+#[tokio::test]
+async fn no_more_is_read_than_the_cloud_takes() {
+    const LINES: usize = 20_000;
+    let (logs, uploads) = (Arc::new(MemoryLogs::new(LINES as u64)), hub());
+    let (_link, mut peer) = up(&uploads).await;
+    let sending = start(&logs, &uploads, SendLogsParameters::default());
+    for _ in 0..LOG_CHUNKS_IN_FLIGHT_MAX {
+        assert!(peer.next().await.unwrap().unwrap().is_binary());
+    }
+    tokio::task::yield_now().await;
+    // Everything once for the plan; then chunks in flight, one more and one block, of half-empty
+    // lines of some 300 bytes.
+    let again = logs.taken.load(Ordering::Relaxed) - LINES;
+    assert!(again < LINES / 4, "{again} lines are in memory");
+    sending.abort();
+}
+
+#[tokio::test]
+async fn what_is_masked_is_in_the_result_and_not_in_what_arrives() {
+    let mut logs = MemoryLogs::new(3000);
+    for line in logs.lines.iter_mut().step_by(100) {
+        line.message = "pan 4111111111111111 pin=1234 token=a1b2 4111111111111111=2512".into();
+    }
+    let (logs, uploads) = (Arc::new(logs), hub());
+    let (_link, mut peer) = up(&uploads).await;
+    let sending = start(&logs, &uploads, SendLogsParameters::default());
+    let mut stored = Vec::new();
+    store(&mut peer, &mut stored, &uploads, usize::MAX - 1).await.unwrap();
+    uploads.acked(ack(stored.len(), true));
+    let result = sending.await.unwrap().unwrap();
+    assert_eq!(result.redactions, Redactions { pan: 30, track: 30, pin: 30, secret: 30 });
+    let text = unpack(&stored);
+    assert_eq!(text.matches("pan ****1111 pin=**** token=**** ****1111\"").count(), 30);
+    assert_eq!(result.bytes_raw, text.len() as u64);
+}
+
+#[tokio::test]
+async fn what_is_masked_in_lines_that_are_left_out_is_not_counted() {
+    let mut logs = MemoryLogs::new(6000);
+    logs.lines[0].message = "pin=1234".into();
+    logs.lines[5999].message = "token=a1b2".into();
+    let (logs, uploads) = (Arc::new(logs), hub());
+    let (_link, mut peer) = up(&uploads).await;
+    let parameters = SendLogsParameters { max_bytes: 400_000, ..SendLogsParameters::default() };
+    let sending = start(&logs, &uploads, parameters);
+    let mut stored = Vec::new();
+    store(&mut peer, &mut stored, &uploads, usize::MAX - 1).await.unwrap();
+    uploads.acked(ack(stored.len(), true));
+    let result = sending.await.unwrap().unwrap();
+    assert!(result.truncated);
+    assert_eq!(result.redactions, Redactions { secret: 1, ..Redactions::default() });
 }
 
 #[tokio::test(start_paused = true)]

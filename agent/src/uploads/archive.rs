@@ -15,7 +15,6 @@ use terminal_hal::{
 
 use super::{
     blocks::{Block, Blocks},
-    clean::clean,
     percent,
 };
 
@@ -179,10 +178,7 @@ impl<'a> Archive<'a> {
             return Err(changed());
         }
         self.digest.update(&member.bytes);
-        self.redactions.pan += member.redactions.pan;
-        self.redactions.track += member.redactions.track;
-        self.redactions.pin += member.redactions.pin;
-        self.redactions.secret += member.redactions.secret;
+        self.redactions += member.redactions;
         Ok(Some(member.bytes))
     }
 
@@ -211,12 +207,11 @@ struct Member {
 }
 
 impl Member {
-    async fn of(mut block: Block) -> Result<Self, Failure> {
-        let redactions = clean(&mut block.text)?;
+    async fn of(block: Block) -> Result<Self, Failure> {
         let bytes = compress(&block.text).await.map_err(|error| {
             Failure::new(ErrorCode::Internal, format!("cannot compress logs: {error}"))
         })?;
-        let Block { text, lines, from, to } = block;
+        let Block { text, lines, from, to, redactions } = block;
         let (bytes_raw, bytes_compressed) = (text.len() as u64, bytes.len() as u64);
         let figures = Figures { bytes_raw, bytes_compressed, lines, from, to };
         Ok(Self { bytes, figures, redactions })

@@ -2,8 +2,8 @@
 //!
 //! Everything is read twice: once to learn how large the newest part is that fits, once to send
 //! it. So memory stays at a few blocks however long the range is, and nothing is written to disk.
-//! This module decides neither whether an upload may run nor what is in the logs; every formatted
-//! block passes through `clean` before it is compressed, and there is no other way out.
+//! This module decides neither whether an upload may run nor what is in the logs; every line that
+//! is written passes through `clean` before it is compressed, and there is no other way out.
 
 mod address;
 mod archive;
@@ -47,7 +47,8 @@ pub struct UploadLimits {
 /// Collects, compresses and uploads logs. `now` is the end of the range when none is given.
 ///
 /// # Errors
-/// `LOG_RANGE_EMPTY` without any line; `UPLOAD_REJECTED`, `UPLOAD_URL_EXPIRED` and
+/// `LOG_RANGE_EMPTY` without any line; `REDACTION_FAILED` for lines that cannot be cleaned;
+/// `UPLOAD_REJECTED`, `UPLOAD_URL_EXPIRED` and
 /// `UPLOAD_FAILED` for what the receiver or the way to it does; `CANCELED` and
 /// `DEADLINE_EXCEEDED` for the call; and whatever the log source fails with.
 pub async fn send_logs(

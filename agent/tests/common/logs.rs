@@ -1,6 +1,12 @@
 //! Log lines that are all in memory, and calls to collect them.
 
-use std::{sync::Mutex, time::Duration};
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use terminal_hal::{
     Failure, OperationId, Timestamp,
@@ -27,6 +33,8 @@ pub struct MemoryLogs {
     pub ranges: Mutex<Vec<LogRange>>,
     /// Lines that are missing whenever they are collected again.
     pub lost_later: usize,
+    /// Lines that have been taken, of all ranges together.
+    pub taken: Arc<AtomicUsize>,
 }
 
 impl MemoryLogs {
@@ -44,7 +52,7 @@ impl MemoryLogs {
             LogLine { time, level: LogLevel::Info, component: "payment".into(), message }
         };
         let lines = (0..count).map(line).collect();
-        Self { lines, ranges: Mutex::default(), lost_later: 0 }
+        Self { lines, ranges: Mutex::default(), lost_later: 0, taken: Arc::default() }
     }
 }
 
@@ -57,11 +65,13 @@ impl Logs for MemoryLogs {
         let lines: Vec<Result<LogLine, Failure>> =
             self.lines.iter().filter(within).skip(lost).cloned().map(Ok).collect();
         let (sender, stream) = mpsc::channel(16);
+        let taken = Arc::clone(&self.taken);
         tokio::spawn(async move {
             for line in lines {
                 if sender.send(line).await.is_err() {
                     break;
                 }
+                taken.fetch_add(1, Ordering::Relaxed);
             }
         });
         Box::pin(async move { Ok(stream) })

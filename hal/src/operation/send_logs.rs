@@ -1,6 +1,6 @@
 //! `send_logs`: collect, compress and upload logs of a time range.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::AddAssign};
 
 use serde::{Deserialize, Serialize};
 
@@ -193,14 +193,23 @@ pub struct SendLogsResult {
 /// How much was masked before anything left the terminal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Redactions {
-    /// Card numbers.
+    /// Card numbers, and digits that may hold one.
     pub pan: u64,
-    /// Magnetic-stripe data.
+    /// Magnetic-stripe data, and what a chip has of it.
     pub track: u64,
-    /// PINs and PIN blocks.
+    /// PINs, PIN blocks and card verification codes.
     pub pin: u64,
     /// Keys, tokens and passwords.
     pub secret: u64,
+}
+
+impl AddAssign for Redactions {
+    fn add_assign(&mut self, more: Self) {
+        self.pan += more.pan;
+        self.track += more.track;
+        self.pin += more.pin;
+        self.secret += more.secret;
+    }
 }
 
 impl SendLogsResult {

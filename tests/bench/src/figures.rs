@@ -20,6 +20,8 @@ pub(crate) enum Target {
     None,
     /// No more than this.
     AtMost(f64),
+    /// No less than this.
+    AtLeast(f64),
     /// At least this part of the floor.
     PartOfFloor(f64),
 }
@@ -55,6 +57,7 @@ impl Figure {
         let met = match self.target {
             Target::None => return "",
             Target::AtMost(most) => self.value <= most,
+            Target::AtLeast(least) => self.value >= least,
             Target::PartOfFloor(part) => self.ratio().is_some_and(|ratio| ratio >= part),
         };
         if met { "yes" } else { "**no**" }
@@ -78,6 +81,7 @@ impl fmt::Display for Target {
         match self {
             Self::None => Ok(()),
             Self::AtMost(most) => write!(f, "≤ {}", short(*most)),
+            Self::AtLeast(least) => write!(f, "≥ {}", short(*least)),
             Self::PartOfFloor(part) => write!(f, "≥ {:.0} % of floor", part * 100.0),
         }
     }

@@ -25,6 +25,8 @@ pub struct Plan {
     pub starts: usize,
     /// Operations under strace.
     pub traced: usize,
+    /// Megabytes of log text.
+    pub log_megabytes: usize,
     /// Idle time without a heartbeat.
     pub idle: Duration,
     /// Idle time with the usual heartbeat.
@@ -49,6 +51,7 @@ impl Plan {
             replays: 3,
             starts: 10,
             traced: 200,
+            log_megabytes: 32,
             idle: Duration::from_secs(20),
             idle_beating: Duration::from_secs(30),
             log_level: "warn".to_owned(),
@@ -68,6 +71,7 @@ impl Plan {
             replays: 1,
             starts: 3,
             traced: 50,
+            log_megabytes: 4,
             idle: Duration::from_secs(3),
             idle_beating: Duration::ZERO,
             ..Self::full()

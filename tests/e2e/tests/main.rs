@@ -1,5 +1,6 @@
 //! Command in, hardware run, verdict out: what a site sees of it, one module per topic.
 
+mod card_data;
 mod certificates;
 mod cli;
 mod clocks;

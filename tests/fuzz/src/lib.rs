@@ -16,6 +16,7 @@ mod link;
 mod log_data;
 mod mock_files;
 mod nearly;
+mod redact;
 mod results;
 mod store;
 mod store_records;
@@ -30,6 +31,7 @@ pub use hal_answer::hal_answer;
 pub use link::link;
 pub use log_data::log_data;
 pub use mock_files::mock_files;
+pub use redact::redact;
 pub use store_records::store_records;
 pub use url::url;
 
@@ -49,4 +51,5 @@ pub const TARGETS: &[Target] = &[
     ("link", link),
     ("url", url),
     ("arguments", arguments),
+    ("redact", redact),
 ];

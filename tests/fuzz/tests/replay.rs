@@ -54,7 +54,7 @@ macro_rules! corpora {
 
 corpora! {
     cloud_frame agent_frame log_data engine config store_records hal_answer mock_files link url
-    arguments
+    arguments redact
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod footprint;
 mod group;
 mod one_by_one;
+mod redaction;
 mod replay;
 mod start;
 
@@ -95,6 +96,8 @@ pub(crate) async fn all(plan: &Plan) -> Result<()> {
     start::measure(&mut bench, &terminal).await?;
     note("replay");
     replay::measure(&mut bench).await?;
+    note("redaction");
+    redaction::measure(&mut bench)?;
     footprint::binary(&mut bench, &binary)?;
 
     let table = figures::table(&bench.figures);
