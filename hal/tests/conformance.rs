@@ -12,7 +12,7 @@ use std::sync::{
 };
 
 use terminal_hal::{
-    BootId, OperationId, Timestamp,
+    BootId, ErrorCode, Failure, OperationId, Timestamp,
     api::{
         Call, Firmware, Hal, HalFuture, Health, InstallOutcome, LogLine, LogRange, LogStream, Logs,
         Power, UpdateState,
@@ -150,6 +150,14 @@ impl Firmware for Careless {
                 blocked_by: Vec::new(),
             })
         })
+    }
+
+    fn check_ready<'a>(
+        &'a self,
+        _call: &'a Call,
+        _parameters: &'a UpdateParameters,
+    ) -> HalFuture<'a, ()> {
+        Box::pin(async { Err(Failure::new(ErrorCode::OutsideWindow, "some other time")) })
     }
 
     fn install<'a>(
