@@ -85,3 +85,21 @@ async fn only_a_lock_that_says_so_ends_with_the_boot() -> Result<()> {
     assert!(lock_of(site).is_some_and(|lock| !lock.is_null()));
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_outlives_the_store() -> Result<()> {
+    let device = Device::start(&json!({}), None).await?;
+    let site = &device.site;
+    site.online().await?;
+    let before = hello(site).await?;
+    result(&site.run("lock", json!({})).await?)?;
+    std::fs::remove_dir_all(site.path("agent/store/store"))?;
+    device.agent.kill_9()?;
+    let after = hello_after(site, &before).await?;
+    assert_ne!(after["store_epoch"], before["store_epoch"]);
+    assert_eq!(after["locked"], true);
+    // And the cloud, which remembers, can unlock it.
+    result(&site.run("unlock", json!({})).await?)?;
+    assert_eq!(lock_of(site), Some(Value::Null));
+    Ok(())
+}
