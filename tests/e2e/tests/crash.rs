@@ -2,7 +2,6 @@
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use terminal_hal::OperationId;
 use terminal_harness::{Agent, Site, SiteOptions};
 
 use crate::support::{
