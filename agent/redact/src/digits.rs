@@ -54,15 +54,16 @@ fn in_a_row(line: &Line<'_>, start: usize, end: usize, in_hash: bool) -> Option<
     if is_fraction || !pan.are_pan() {
         return None;
     }
+    if in_hash && !is_certain(line, end) {
+        return None;
+    }
     match track::end(line, end) {
-        Some(track) if !in_hash || is_certain(line, end) => {
-            Some(Finding::of_pan(Kind::Track, start, track, &pan))
-        }
-        Some(_) | None => (!in_hash).then(|| Finding::of_pan(Kind::Pan, start, end, &pan)),
+        Some(track) => Some(Finding::of_pan(Kind::Track, start, track, &pan)),
+        None => (!in_hash).then(|| Finding::of_pan(Kind::Pan, start, end, &pan)),
     }
 }
 
-/// Whether enough digits are behind a separator of one character.
+/// Whether so many digits are behind a separator of one character that it must be a track.
 fn is_certain(line: &Line<'_>, separator: usize) -> bool {
     let end = line.skip(separator + 1, |byte| byte.is_ascii_digit());
     end > separator + TRACK_DIGITS_CERTAIN
