@@ -54,13 +54,19 @@ fn in_a_row(line: &Line<'_>, start: usize, end: usize, in_hash: bool) -> Option<
     if is_fraction || !pan.are_pan() {
         return None;
     }
-    if in_hash && line.skip(end + 1, |byte| byte.is_ascii_digit()) <= end + TRACK_DIGITS_CERTAIN {
+    if in_hash && !is_certain(line, end) {
         return None;
     }
-    Some(match track::end(line, end) {
-        Some(track) => Finding::of_pan(Kind::Track, start, track, &pan),
-        None => Finding::of_pan(Kind::Pan, start, end, &pan),
-    })
+    match track::end(line, end) {
+        Some(track) => Some(Finding::of_pan(Kind::Track, start, track, &pan)),
+        None => (!in_hash).then(|| Finding::of_pan(Kind::Pan, start, end, &pan)),
+    }
+}
+
+/// Whether so many digits are behind a separator of one character that it must be a track.
+fn is_certain(line: &Line<'_>, separator: usize) -> bool {
+    let end = line.skip(separator + 1, |byte| byte.is_ascii_digit());
+    end > separator + TRACK_DIGITS_CERTAIN
 }
 
 /// A card number as it is printed: in the longest run of groups that makes one.

@@ -2,11 +2,10 @@
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use terminal_hal::OperationId;
 use terminal_harness::{Agent, Site, SiteOptions};
 
 use crate::support::{
-    error, has_one_verdict, no_batch_was_closed_twice, open, result, seen, slow, unsent,
+    attempt, error, has_one_verdict, no_batch_was_closed_twice, open, result, seen, slow, unsent,
 };
 
 /// The process dies once in a method, before or after its effect.
@@ -29,13 +28,6 @@ async fn crashed(
     has_one_verdict(site, operation.id).await?;
     unsent(site, agent, 0).await?;
     Ok(operation)
-}
-
-/// The attempt that the verdict of an operation names.
-async fn attempt(site: &Site, id: OperationId) -> Result<Value> {
-    let timeline = site.cloud()?.timeline(id).await?;
-    let report = timeline.iter().find(|entry| entry.event == "report");
-    Ok(report.map(|entry| entry.detail["attempt"].clone()).unwrap_or_default())
 }
 
 #[tokio::test(flavor = "multi_thread")]

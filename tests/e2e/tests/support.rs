@@ -81,6 +81,13 @@ pub(crate) async fn count(site: &Site, id: OperationId, step: &str) -> Result<us
     Ok(timeline.iter().filter(|entry| entry.event == step).count())
 }
 
+/// The attempt that the verdict of an operation names.
+pub(crate) async fn attempt(site: &Site, id: OperationId) -> Result<Value> {
+    let timeline = site.cloud()?.timeline(id).await?;
+    let report = timeline.iter().find(|entry| entry.event == "report");
+    Ok(report.map(|entry| entry.detail["attempt"].clone()).unwrap_or_default())
+}
+
 /// The result of an operation that must have been COMPLETED.
 pub(crate) fn result(operation: &Operation) -> Result<Value> {
     ensure!(operation.status == OperationStatus::Completed, "{operation:?}");

@@ -11,7 +11,7 @@ use std::{fs, path::PathBuf};
 use terminal_fuzz::TARGETS;
 
 /// Corpora are part of the sources.
-const FILES_MAX: usize = 300;
+const FILES_MAX: usize = 330;
 const BYTES_MAX: usize = 1 << 20;
 
 fn folder(kind: &str) -> PathBuf {
