@@ -18,6 +18,7 @@ mod secret;
 mod server;
 mod state;
 mod tls;
+mod vinr;
 mod wait;
 
 pub use cloud::{Cloud, CloudError, StartError};
@@ -28,7 +29,7 @@ pub use db::{
     offline::Registry,
     operations::{LateResult, NewOperation, Operation, OperationStatus, TimelineEntry},
     reports::{Gap, StoredReport},
-    terminals::{NewTerminal, RegisterError, Terminal},
+    terminals::{NewTerminal, RegisterError, Standing, Terminal},
     tokens::{NewToken, SCOPES},
 };
 pub use faults::{

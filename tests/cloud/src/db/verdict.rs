@@ -167,8 +167,8 @@ fn keep(
         execute(
             connection,
             "UPDATE operations SET status = ?2, result = ?3, error = ?4, verdict = ?5,
-             verdict_report_id = ?6, updated_at = ?7, updated_by = ?8, redispatch_at = NULL
-             WHERE id = ?1",
+             verdict_report_id = ?6, updated_at = ?7, updated_by = ?8, finished_at = ?9,
+             redispatch_at = NULL WHERE id = ?1",
             params![
                 id,
                 status.as_str(),
@@ -178,6 +178,7 @@ fn keep(
                 report_id,
                 ms(at),
                 terminal_id,
+                ms(verdict.finished_at.unwrap_or(at)),
             ],
         )?;
     }

@@ -84,7 +84,7 @@ pub(super) async fn run(
         Err(end) => end,
     };
     shared.hub.leave(&terminal_id, session);
-    if let Err(error) = shared.db.write(move |db| db::session::ended(db, &key)).await {
+    if let Err(error) = shared.db.write(move |db| db::session::ended(db, &key, now())).await {
         tracing::debug!(%error, "recording the end of a link");
     }
     part(link.socket, &conn, &terminal_id, end).await;

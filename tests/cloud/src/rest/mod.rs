@@ -10,6 +10,7 @@ mod operations;
 mod problems;
 mod terminals;
 pub(crate) mod uploads;
+mod vinr;
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,7 +20,7 @@ use axum::{
     http::StatusCode,
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
-    routing::{get, post, put},
+    routing::{delete, get, post, put},
 };
 
 use self::error::ApiError;
@@ -42,10 +43,28 @@ pub(crate) fn router(shared: &Arc<Shared>) -> Router {
             "/v1/accounts/{aid}/terminals/{terminal_id}/credentials",
             post(terminals::credentials),
         )
-        .route("/v1/terminals/{terminal_id}", get(debug::terminal))
-        .route("/v1/terminals/{terminal_id}/configuration", put(terminals::configure))
-        .route("/v1/terminals/{terminal_id}/logs", get(logs::list))
-        .route("/v1/terminals/{terminal_id}/logs/{operation_id}", get(logs::fetch))
+        .route("/v1/accounts/{aid}/terminals/{terminal_id}", delete(terminals::delete))
+        .route("/v1/admin/terminals/{id}", get(debug::terminal))
+        .route("/v1/terminals", get(vinr::terminals::list))
+        .route("/v1/terminals/{id}", get(vinr::terminals::retrieve).post(vinr::terminals::update))
+        .route("/v1/terminals/{id}/deactivate", post(vinr::terminals::deactivate))
+        .route("/v1/terminals/{id}/configure", post(vinr::configuration::configure))
+        .route("/v1/terminals/{id}/actions", post(vinr::actions::create))
+        .route("/v1/terminal/actions", get(vinr::actions::list))
+        .route("/v1/terminal/actions/{id}", get(vinr::actions::retrieve))
+        .route("/v1/locations", get(vinr::locations::list).post(vinr::locations::create))
+        .route("/v1/locations/{id}", get(vinr::locations::retrieve))
+        .route(
+            "/v1/locations/{id}/terminal-config",
+            get(vinr::configuration::template).put(vinr::configuration::set_template),
+        )
+        .route("/v1/locations/{id}/terminal-actions", post(vinr::actions::create_at_location))
+        .route(
+            "/v1/terminals/{id}/configuration",
+            get(vinr::configuration::retrieve).put(terminals::configure),
+        )
+        .route("/v1/terminals/{id}/logs", get(logs::list))
+        .route("/v1/terminals/{id}/logs/{operation_id}", get(logs::fetch))
         .route("/v1/uploads", post(uploads::mint_url))
         .route("/v1/uploads/{name}", get(uploads::fetch))
         .route("/healthz", get(|| async { "ok\n" }))

@@ -3,6 +3,10 @@
 #[cfg(test)]
 mod bench;
 #[cfg(test)]
+mod curl;
+#[cfg(test)]
+mod curls;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod link;
