@@ -6,6 +6,7 @@
 //!
 //! It never decides what a terminal does: it hands over operations and keeps what comes back.
 
+mod authority;
 mod calls;
 mod cloud;
 mod config;

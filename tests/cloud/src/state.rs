@@ -9,6 +9,7 @@ use crate::{
     db::{Db, DbError, now, pending},
     faults::Faults,
     link::Hub,
+    pki::Pki,
 };
 
 /// Connections at once, links included.
@@ -18,6 +19,10 @@ pub(crate) struct Shared {
     pub(crate) config: CloudConfig,
     pub(crate) db: Db,
     pub(crate) hub: Hub,
+    /// Links of terminals that wait for their identity, by enrolment.
+    pub(crate) enrolling: Hub,
+    /// Signs certificates of terminals.
+    pub(crate) authority: Pki,
     pub(crate) faults: Faults,
     /// The next TIMEOUT may have changed.
     pub(crate) timeouts: Notify,
@@ -39,6 +44,11 @@ impl Shared {
 
     pub(crate) fn timeout_max_ms(&self) -> Option<u64> {
         self.config.timeout_max.map(|max| u64::try_from(max.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// Where terminals connect.
+    pub(crate) fn link_url(&self) -> String {
+        format!("{}/v1/terminal/ws", self.base_url().replacen("http", "ws", 1))
     }
 
     /// `https://localhost:PORT`, or what the configuration says.

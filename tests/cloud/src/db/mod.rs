@@ -3,7 +3,9 @@
 //! Every answer of [`Db::write`] comes after the commit; jobs that arrive together share one.
 
 pub(crate) mod arrived;
+pub(crate) mod certificates;
 pub(crate) mod configuration;
+pub(crate) mod enrolment;
 pub(crate) mod locations;
 pub(crate) mod logs;
 pub(crate) mod offline;

@@ -15,22 +15,23 @@ pub(crate) struct Greeting {
     pub(crate) config_revision: u64,
 }
 
-/// Makes this link the terminal's only one and learns what it still has in hand.
+/// Makes this link the terminal's only one and learns what it still has in hand; `None` for a
+/// terminal that has been taken out of use.
 pub(crate) fn hello(
     connection: &Connection,
     link: &LinkKey,
     hello: &Hello,
     at: Timestamp,
-) -> Result<Greeting, DbError> {
+) -> Result<Option<Greeting>, DbError> {
     let revision = i64::try_from(hello.config_revision).unwrap_or(i64::MAX - 1);
     // A terminal ahead of a cloud that went back to an older state: issue above it.
-    execute(
+    let found = execute(
         connection,
         "UPDATE terminals SET session_id = ?2, hello = ?3, last_seen_at = ?4,
          model = ?6, software_version = ?7, config_seen = max(config_seen, ?5),
          config_revision = CASE WHEN config IS NOT NULL AND ?5 > config_revision THEN ?5 + 1
                                 ELSE config_revision END
-         WHERE terminal_id = ?1",
+         WHERE terminal_id = ?1 AND deleted_at IS NULL",
         params![
             link.terminal_id,
             link.session.to_string(),
@@ -41,6 +42,9 @@ pub(crate) fn hello(
             hello.software_version,
         ],
     )?;
+    if found == 0 {
+        return Ok(None);
+    }
     for unfinished in &hello.unfinished {
         let started = match unfinished.state {
             UnfinishedState::Accepted => None,
@@ -72,7 +76,7 @@ pub(crate) fn hello(
         |row| row.get(0),
     )?;
     let config_revision = u64::try_from(config_revision).unwrap_or_default();
-    Ok(Greeting { ack_seq, ack_report_id, config_revision })
+    Ok(Some(Greeting { ack_seq, ack_report_id, config_revision }))
 }
 
 /// The last heartbeat.

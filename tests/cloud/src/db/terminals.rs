@@ -217,6 +217,20 @@ pub(crate) fn new_credential(
     Ok(token)
 }
 
+/// Makes the one-time secret with which the terminal enrols, in place of the one before.
+pub(crate) fn new_enrolment_secret(
+    connection: &Connection,
+    terminal_id: &str,
+) -> Result<String, DbError> {
+    let made = secret::random_token("enr_")?;
+    execute(
+        connection,
+        "UPDATE terminals SET enrolment_secret_sha256 = ?2 WHERE terminal_id = ?1",
+        params![terminal_id, secret::sha256(made.as_bytes())],
+    )?;
+    Ok(made)
+}
+
 /// Which terminal a credential belongs to.
 pub(crate) fn by_credential(
     connection: &Connection,

@@ -24,7 +24,10 @@ use axum::{
 };
 
 use self::error::ApiError;
-use crate::{link::upgrade::upgrade, state::Shared};
+use crate::{
+    link::upgrade::{upgrade, upgrade_to_enrol},
+    state::Shared,
+};
 
 /// Largest JSON body.
 const BODY_BYTES_MAX: usize = 64 << 10;
@@ -35,6 +38,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 pub(crate) fn router(shared: &Arc<Shared>) -> Router {
     let mut router = Router::new()
         .route("/v1/terminal/ws", get(upgrade))
+        .route("/v1/terminal/enrol", get(upgrade_to_enrol))
         .route("/v1/admin/terminals/operations", post(operations::create).get(operations::list))
         .route("/v1/admin/terminals/operations/{id}/timeline", get(debug::timeline))
         .route("/v1/admin/terminals/operations/{id}/cancel", post(operations::cancel))
@@ -43,8 +47,13 @@ pub(crate) fn router(shared: &Arc<Shared>) -> Router {
             "/v1/accounts/{aid}/terminals/{terminal_id}/credentials",
             post(terminals::credentials),
         )
+        .route(
+            "/v1/accounts/{aid}/terminals/{terminal_id}/enrolment-secret",
+            post(terminals::enrolment_secret),
+        )
         .route("/v1/accounts/{aid}/terminals/{terminal_id}", delete(terminals::delete))
         .route("/v1/admin/terminals/{id}", get(debug::terminal))
+        .route("/v1/terminals/activate", post(vinr::activate::activate))
         .route("/v1/terminals", get(vinr::terminals::list))
         .route("/v1/terminals/{id}", get(vinr::terminals::retrieve).post(vinr::terminals::update))
         .route("/v1/terminals/{id}/deactivate", post(vinr::terminals::deactivate))

@@ -10,6 +10,7 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
 };
+use rusqlite::Connection;
 use serde_json::{Value, json};
 use terminal_core::protocol::{CloudFrame, ConfigurationFrame, TEXT_FRAME_BYTES_MAX, encode};
 
@@ -20,7 +21,7 @@ use super::{
 };
 use crate::{
     db::{
-        configuration, locations,
+        DbError, configuration, locations,
         terminals::{self, RegisterError, Standing, Terminal},
     },
     link::Stop,
@@ -102,20 +103,43 @@ pub(super) async fn credentials(
     headers: HeaderMap,
     Path((aid, terminal_id)): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
-    check_account(&aid)?;
-    authorise_account(&shared, &headers, WRITE_ACCOUNT, &aid).await?;
-    let id = terminal_id.clone();
-    let token = shared
-        .db
-        .write(move |db| {
-            let known = terminals::find(db, &id)?.is_some_and(|one| one.account_id == aid);
-            if known { terminals::new_credential(db, &id).map(Some) } else { Ok(None) }
-        })
-        .await?;
-    let token = token
-        .ok_or_else(|| ApiError::not_found(format!("terminal_id: {terminal_id} is not known")))?;
+    let make = terminals::new_credential;
+    let token = new_secret(&shared, &headers, aid, &terminal_id, make).await?;
     let body = json!({ "terminal_id": terminal_id, "token": token });
     Ok((StatusCode::CREATED, Json(body)).into_response())
+}
+
+/// `POST …/{terminal_id}/enrolment-secret` (ours): with it the terminal enrols once without a code.
+pub(super) async fn enrolment_secret(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    Path((aid, terminal_id)): Path<(String, String)>,
+) -> Result<Response, ApiError> {
+    let make = terminals::new_enrolment_secret;
+    let secret = new_secret(&shared, &headers, aid, &terminal_id, make).await?;
+    let body = json!({ "terminal_id": terminal_id, "secret": secret });
+    Ok((StatusCode::CREATED, Json(body)).into_response())
+}
+
+async fn new_secret(
+    shared: &Shared,
+    headers: &HeaderMap,
+    aid: String,
+    terminal_id: &str,
+    make: fn(&Connection, &str) -> Result<String, DbError>,
+) -> Result<String, ApiError> {
+    check_account(&aid)?;
+    authorise_account(shared, headers, WRITE_ACCOUNT, &aid).await?;
+    let id = terminal_id.to_owned();
+    let made = shared
+        .db
+        .write(move |db| {
+            let known = terminals::find(db, &id)?.filter(|one| one.account_id == aid);
+            let usable = known.is_some_and(|one| one.deleted.is_none());
+            if usable { make(db, &id).map(Some) } else { Ok(None) }
+        })
+        .await?;
+    made.ok_or_else(|| ApiError::not_found(format!("terminal_id: {terminal_id} is not in use")))
 }
 
 /// `DELETE …/{terminal_id}` (ours): takes it out of use.

@@ -6,6 +6,7 @@ use terminal_cloud::{NewTerminal, Transport};
 use crate::{
     bench::{ACCOUNT, Bench, SOON, completed, epoch, verdict},
     curl::{Answer, run},
+    enrolment::Key,
 };
 
 /// Without TLS, so that a line needs no other option.
@@ -175,6 +176,30 @@ async fn terminals_page() {
     assert!(shown["lastSeen"].as_u64().unwrap() > 1_700_000_000);
     assert_eq!(run(&bench, act, &ids).unwrap().body["status"], "queued");
     drop(link);
+}
+
+#[tokio::test]
+async fn activation_of_the_terminals_page() {
+    let line = r#"curl -X POST https://api.vinr.com/v1/terminals/activate \
+-H "X-Api-Key: $VINR_SECRET_KEY" \
+-d activationCode=ACT-7X9K-2M4P \
+-d locationId=loc_7Yz4"#;
+    let bench = plain().await;
+    let (.., location) = fleet(&bench).await;
+    let key = Key::new("SN-7");
+    let mut waiting = bench.enrolment_link().await;
+    waiting.send(&key.begin()).await;
+    let code = waiting.frame_of("activation_code").await["code"].as_str().unwrap().to_owned();
+    let changes = [("ACT-7X9K-2M4P", code.as_str()), ("loc_7Yz4", &location)];
+    let Some(Answer { status, body }) = run(&bench, line, &changes) else { return };
+    assert_eq!(status, 200, "{body}");
+    assert_fields(&body, &TERMINAL);
+    assert_eq!((&body["status"], &body["serialNumber"]), (&json!("online"), &json!("SN-7")));
+    assert_eq!((&body["locationId"], &body["model"]), (&json!(location), &json!("nexgo_n92")));
+    assert_eq!((&body["softwareVersion"], &body["batteryLevel"]), (&json!("3.14.2"), &json!(87)));
+    assert_eq!(body["lastSeen"], body["createdAt"]);
+    let enrolled = waiting.frame_of("enrolled").await;
+    assert_eq!(enrolled["location_id"], body["locationId"]);
 }
 
 #[tokio::test]

@@ -7,6 +7,8 @@ mod curl;
 #[cfg(test)]
 mod curls;
 #[cfg(test)]
+mod enrolment;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod link;

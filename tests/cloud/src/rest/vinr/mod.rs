@@ -2,6 +2,7 @@
 //! public API has it. Everything ends in the same database and on the same links.
 
 pub(super) mod actions;
+pub(super) mod activate;
 mod config_check;
 pub(super) mod configuration;
 pub(super) mod locations;
