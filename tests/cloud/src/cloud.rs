@@ -19,6 +19,7 @@ use crate::{
     rest, server,
     state::{self, CONNECTIONS_MAX, Shared},
     tls::{self, TlsError},
+    webhooks,
 };
 
 /// How long an orderly stop waits for open connections.
@@ -140,6 +141,7 @@ impl Cloud {
         let router = rest::router(&self.shared);
         runtime.spawn(server::accept(Arc::clone(&self.shared), listener, acceptor, router));
         runtime.spawn(state::watch_timeouts(Arc::clone(&self.shared)));
+        runtime.spawn(webhooks::deliver(Arc::clone(&self.shared)));
         Ok(())
     }
 

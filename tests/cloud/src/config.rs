@@ -28,6 +28,10 @@ pub struct CloudConfig {
     /// PEM of the authorities that a terminal is told to trust; when absent, those of
     /// [`TlsConfig::client_ca_pem`], as of one authority for both ends.
     pub trust_bundle_pem: Option<String>,
+    /// A terminal is told to be offline when it has had no link for so long.
+    pub offline_grace: Duration,
+    /// Wait after the first failed attempt of a webhook; doubles with each.
+    pub webhook_retry_base: Duration,
     /// Whether `POST /test/faults` exists.
     pub test_switches: bool,
     /// Origin in minted upload URLs; `https://localhost:PORT` when absent.
@@ -49,6 +53,8 @@ impl CloudConfig {
             activation_code_ttl: Duration::from_secs(3600),
             certificate_life: Duration::from_secs(90 * 86_400),
             trust_bundle_pem: None,
+            offline_grace: Duration::from_secs(10),
+            webhook_retry_base: Duration::from_secs(5),
             test_switches: false,
             public_url: None,
         }

@@ -21,6 +21,7 @@ mod state;
 mod tls;
 mod vinr;
 mod wait;
+mod webhooks;
 
 pub use cloud::{Cloud, CloudError, StartError};
 pub use config::{CloudConfig, TlsConfig, Transport};

@@ -7,6 +7,8 @@ use terminal_hal::{OperationId, OperationKind, Timestamp};
 use uuid::Uuid;
 
 use crate::db::{
+    deliveries::Delivery,
+    endpoints::Endpoint,
     locations::Location,
     operations::{Operation, OperationStatus},
     terminals::Terminal,
@@ -22,6 +24,8 @@ pub(crate) enum Kind {
     Terminal,
     Action,
     Location,
+    Event,
+    Endpoint,
 }
 
 /// Digits of an id: 62^22 > 2^128.
@@ -34,6 +38,8 @@ impl Kind {
             Self::Terminal => "term_",
             Self::Action => "tact_",
             Self::Location => "loc_",
+            Self::Event => "evt_",
+            Self::Endpoint => "we_",
         }
     }
 
@@ -159,6 +165,32 @@ pub(crate) fn location(location: &Location) -> Value {
         "storeId": location.store_id,
         "displayName": location.display_name,
         "createdAt": seconds(location.created_at),
+    })
+}
+
+/// The webhook endpoint object, without its secret.
+pub(crate) fn endpoint(endpoint: &Endpoint) -> Value {
+    json!({
+        "id": Kind::Endpoint.id(endpoint.id),
+        "object": "webhook_endpoint",
+        "url": endpoint.url,
+        "events": endpoint.events,
+        "createdAt": seconds(endpoint.created_at),
+    })
+}
+
+/// A delivery to an endpoint.
+pub(crate) fn delivery(delivery: &Delivery) -> Value {
+    let is_pending = delivery.status == "pending";
+    json!({
+        "eventId": Kind::Event.id(delivery.event_id),
+        "type": delivery.kind,
+        "status": delivery.status,
+        "attempts": delivery.attempts,
+        "nextAttemptAt": is_pending.then(|| seconds(delivery.next_at)),
+        "lastAttemptAt": delivery.last_attempt_at.map(seconds),
+        "lastStatus": delivery.last_status,
+        "lastError": delivery.last_error,
     })
 }
 

@@ -5,7 +5,10 @@
 pub(crate) mod arrived;
 pub(crate) mod certificates;
 pub(crate) mod configuration;
+pub(crate) mod deliveries;
+pub(crate) mod endpoints;
 pub(crate) mod enrolment;
+pub(crate) mod events;
 pub(crate) mod locations;
 pub(crate) mod logs;
 pub(crate) mod offline;

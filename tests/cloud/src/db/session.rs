@@ -5,7 +5,7 @@ use serde_json::Value;
 use terminal_core::protocol::{Hello, ReportId, Seq, StatusFrame, UnfinishedState};
 use terminal_hal::Timestamp;
 
-use super::{DbError, execute, ms, now, pending::LinkKey, reports, sequence, verdict};
+use super::{DbError, events, execute, ms, now, pending::LinkKey, reports, sequence, verdict};
 
 /// What `welcome` says.
 #[derive(Debug)]
@@ -45,6 +45,7 @@ pub(crate) fn hello(
     if found == 0 {
         return Ok(None);
     }
+    events::online(connection, &link.terminal_id, at)?;
     for unfinished in &hello.unfinished {
         let started = match unfinished.state {
             UnfinishedState::Accepted => None,

@@ -8,7 +8,7 @@ use terminal_hal::{OperationId, OperationKind, Timestamp, text::bounded};
 use super::{
     DbError,
     arrived::{Arrived, Verdict},
-    execute, ms,
+    events, execute, ms,
     operations::{LateResult, OperationStatus},
     row, timeline,
 };
@@ -181,6 +181,7 @@ fn keep(
                 ms(verdict.finished_at.unwrap_or(at)),
             ],
         )?;
+        events::action_ended(connection, verdict.id, at)?;
     }
     let detail = json!({
         "seq": report.head.seq, "status": status, "late": late, "attempt": verdict.attempt,

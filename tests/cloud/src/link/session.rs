@@ -92,6 +92,7 @@ pub(super) async fn run(
     if let Err(error) = shared.db.write(move |db| db::session::ended(db, &key, now())).await {
         tracing::debug!(%error, "recording the end of a link");
     }
+    shared.timeouts.notify_one();
     part(link.socket, &conn, &terminal_id, end).await;
 }
 

@@ -74,6 +74,14 @@ pub(crate) fn router(shared: &Arc<Shared>) -> Router {
         )
         .route("/v1/terminals/{id}/logs", get(logs::list))
         .route("/v1/terminals/{id}/logs/{operation_id}", get(logs::fetch))
+        .route("/v1/webhook-endpoints", get(vinr::webhooks::list).post(vinr::webhooks::create))
+        .route(
+            "/v1/webhook-endpoints/{id}",
+            get(vinr::webhooks::retrieve).delete(vinr::webhooks::delete),
+        )
+        .route("/v1/webhook-endpoints/{id}/deliveries", get(vinr::webhooks::deliveries))
+        .route("/v1/events", get(vinr::events::list))
+        .route("/v1/events/{id}", get(vinr::events::retrieve))
         .route("/v1/uploads", post(uploads::mint_url))
         .route("/v1/uploads/{name}", get(uploads::fetch))
         .route("/healthz", get(|| async { "ok\n" }))

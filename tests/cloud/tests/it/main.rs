@@ -26,3 +26,7 @@ mod reports;
 mod seed_pages;
 #[cfg(test)]
 mod terminals;
+#[cfg(test)]
+mod vinr;
+#[cfg(test)]
+mod webhooks;

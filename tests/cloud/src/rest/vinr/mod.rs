@@ -5,8 +5,10 @@ pub(super) mod actions;
 pub(super) mod activate;
 mod config_check;
 pub(super) mod configuration;
+pub(super) mod events;
 pub(super) mod locations;
 pub(super) mod terminals;
+pub(super) mod webhooks;
 
 use axum::http::HeaderMap;
 use uuid::Uuid;
