@@ -3,11 +3,12 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use reqwest::{Method, RequestBuilder, Response};
+use reqwest::{Method, RequestBuilder, StatusCode, header::HeaderMap};
 use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
 };
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use terminal_cloud::{Cloud, CloudConfig, NewTerminal, NewToken, Pki, Transport};
 use terminal_hal::OperationId;
@@ -24,9 +25,33 @@ use tokio_tungstenite::{
 };
 use uuid::Uuid;
 
+use crate::contract;
+
 pub(crate) const ACCOUNT: &str = "P11223351";
 /// No test waits longer for one thing; none depends on how long it takes.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
+
+/// What a request was answered with.
+pub(crate) struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Value,
+}
+
+impl Answer {
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    pub(crate) fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// The same as of a response that is still on its way.
+    pub(crate) async fn json<T: DeserializeOwned>(self) -> Result<T, serde_json::Error> {
+        serde_json::from_value(self.body)
+    }
+}
 
 pub(crate) struct Bench {
     pub(crate) cloud: Cloud,
@@ -63,12 +88,26 @@ impl Bench {
         self.http.request(method, url).bearer_auth(&self.token)
     }
 
+    /// The body of a GET, which is what the document says.
     pub(crate) async fn get(&self, path: &str) -> Value {
-        self.request(Method::GET, path).send().await.unwrap().json().await.unwrap()
+        self.call(Method::GET, path, None).await.body
     }
 
-    pub(crate) async fn post(&self, path: &str, body: Value) -> Response {
-        self.request(Method::POST, path).json(&body).send().await.unwrap()
+    /// The answer to a POST, which is what the document says.
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
+        self.call(Method::POST, path, Some(body)).await
+    }
+
+    /// Sends a request and checks the answer against the document.
+    pub(crate) async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
+        let request = self.request(method.clone(), path);
+        let request = if let Some(body) = body { request.json(&body) } else { request };
+        let response = request.send().await.unwrap();
+        let (status, headers) = (response.status(), response.headers().clone());
+        let text = response.text().await.unwrap();
+        let body = if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap() };
+        contract::check(&method, path, status.as_u16(), &body);
+        Answer { status, headers, body }
     }
 
     /// Creates an operation over REST and returns its id.

@@ -2,9 +2,10 @@
 
 use std::process::{Command, Stdio};
 
+use reqwest::Method;
 use serde_json::Value;
 
-use crate::bench::Bench;
+use crate::{bench::Bench, contract};
 
 /// Hosts that the pages name.
 const HOSTS: [&str; 3] =
@@ -46,5 +47,16 @@ pub(crate) fn run(bench: &Bench, line: &str, changes: &[(&str, &str)]) -> Option
     let text = String::from_utf8(output.stdout).unwrap();
     let (body, status) = text.rsplit_once('\n').unwrap();
     let body = serde_json::from_str(body).unwrap_or_else(|_| panic!("not JSON: {body}"));
-    Some(Answer { status: status.parse().unwrap(), body })
+    let (method, path) = target(&line, &bench.cloud.base_url());
+    let status = status.parse().unwrap();
+    contract::check(&method, &path, status, &body);
+    Some(Answer { status, body })
+}
+
+/// Method and path of a line.
+fn target(line: &str, base: &str) -> (Method, String) {
+    let mut words = line.split_whitespace();
+    let method = words.find(|word| ["-X", "--request"].contains(word)).and_then(|_| words.next());
+    let path = line.split(base).nth(1).unwrap().split([' ', '"', '\n']).next().unwrap();
+    (method.unwrap_or("GET").parse().unwrap(), path.to_owned())
 }

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod bench;
 #[cfg(test)]
+mod contract;
+#[cfg(test)]
 mod curl;
 #[cfg(test)]
 mod curls;
