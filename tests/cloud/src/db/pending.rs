@@ -43,13 +43,19 @@ pub(crate) fn plan(
     let mut plan = Plan::default();
     let current = row(
         connection,
-        "SELECT config, config_revision FROM terminals WHERE terminal_id = ?1 AND session_id = ?2",
+        "SELECT config, config_revision,
+         coalesce(json_extract(config_report, '$.status') = 'REJECTED'
+             AND json_extract(config_report, '$.revision') = config_revision, 0) AS rejected
+         FROM terminals WHERE terminal_id = ?1 AND session_id = ?2",
         params![link.terminal_id, link.session.to_string()],
-        |row| Ok((document(row, "config")?, row.get::<_, i64>("config_revision")?)),
+        |row| {
+            let revision = row.get::<_, i64>("config_revision")?;
+            Ok((document(row, "config")?, revision, row.get::<_, bool>("rejected")?))
+        },
     )?;
-    let Some((config, revision)) = current else { return Ok(plan) };
+    let Some((config, revision, is_rejected)) = current else { return Ok(plan) };
     let revision = u64::try_from(revision).unwrap_or_default();
-    if let (Some(config), true) = (config, revision > config_sent) {
+    if let (Some(config), true) = (config, revision > config_sent && !is_rejected) {
         plan.frames.push(CloudFrame::Configuration(ConfigurationFrame { revision, config }));
     }
     dispatch(connection, link, at, &mut plan)?;

@@ -5,6 +5,7 @@ use terminal_core::protocol::{
     AgentFrame, CloudFrame, DecodeError, EnrolAgentFrame, EnrolBegin, ErrorFrame, close_code,
     decode_agent_frame, decode_enrol_agent_frame, error_code,
 };
+use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::{logs::LogItem, session::Link, socket::Gone};
@@ -30,6 +31,8 @@ struct Applied {
     acks: Acks,
     replies: Vec<CloudFrame>,
     redispatch: bool,
+    /// A configuration that the terminal had no room for.
+    refused_revision: Option<u64>,
 }
 
 impl Link {
@@ -67,6 +70,10 @@ impl Link {
             replies.extend(applied.replies);
             if applied.redispatch {
                 self.dispatch().await?;
+            }
+            if applied.refused_revision == Some(self.config_sent) {
+                self.config_sent = self.config_sent.saturating_sub(1);
+                self.redispatch_at = Some(Instant::now() + self.shared.config.redispatch_delay);
             }
         }
         for reply in &replies {
@@ -199,6 +206,10 @@ fn apply_frame(
         AgentFrame::Status(frame) => session::status(db, &link.terminal_id, frame),
         AgentFrame::Error(error) => {
             tracing::info!(terminal = link.terminal_id, code = error.code, "error frame");
+            if error.code == error_code::STORAGE_FULL {
+                applied.refused_revision =
+                    error.reference.as_deref().and_then(|it| it.parse().ok());
+            }
             applied.redispatch |= pending::refused(db, link, error, at, delay_ms)?;
             Ok(())
         }

@@ -1,9 +1,11 @@
 //! The HTTP end: the public API of terminal operations, and what people and tests need beside it.
 
 pub(crate) mod auth;
+mod dashboard;
 mod debug;
 pub(crate) mod error;
 mod faults;
+mod feed;
 mod logs;
 mod new_operation;
 pub(crate) mod openapi;
@@ -110,6 +112,10 @@ fn other_routes() -> Routes {
         .get("/v1/terminals/{id}/logs/{operation_id}", logs::fetch)
         .post("/v1/uploads", uploads::mint_url)
         .get("/v1/uploads/{name}", uploads::fetch)
+        .get("/v1/feed", feed::feed)
+        .get("/dashboard", dashboard::page)
+        .get("/dashboard/app.js", dashboard::script)
+        .get("/dashboard/style.css", dashboard::style)
         .get("/openapi.json", openapi::serve)
         .get("/healthz", || async { "ok\n" })
 }

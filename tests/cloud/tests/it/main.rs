@@ -9,6 +9,8 @@ mod curl;
 #[cfg(test)]
 mod curls;
 #[cfg(test)]
+mod dashboard;
+#[cfg(test)]
 mod enrolment;
 #[cfg(test)]
 mod faults;

@@ -309,6 +309,36 @@ async fn a_terminal_inherits_overrides_and_gives_back_and_its_refusal_is_shown()
     assert_eq!((&shown["status"], &shown["errors"]), (&json!("rejected"), &errors));
     assert_eq!((&shown["revision"], &shown["revisionInForce"]), (&json!(3), &json!(0)));
     assert_eq!(shown["overrides"], json!({ "display": { "idleMessage": "Bar" } }));
+
+    // What is known to be rejected is not sent again; the next revision is.
+    let mut link = bench.dial(&terminal).await;
+    let mut said = hello(&terminal.terminal_id, epoch(), &[]);
+    said["outbox"] = json!({ "first_seq": 2, "last_seq": 1 });
+    link.send(&said).await;
+    assert_eq!(link.frame().await["type"], "welcome");
+    link.nothing_before_pong().await;
+    let good = json!({ "display": { "idleMessage": "Bar 2" } });
+    assert_eq!(post(&bench, &configure, good).await.0, 200);
+    assert_eq!(link.frame_of("configuration").await["revision"], 4);
+}
+
+#[tokio::test]
+async fn a_configuration_that_met_a_full_storage_comes_again() {
+    let bench = Bench::with(|config| {
+        config.redispatch_delay = std::time::Duration::from_millis(50);
+    })
+    .await;
+    let terminal = bench.terminal("1").await;
+    let id = id_of(&bench, &terminal).await;
+    let mut link = bench.link(&terminal, epoch()).await;
+    let config = json!({ "display": { "idleMessage": "Hello" } });
+    assert_eq!(post(&bench, &format!("/v1/terminals/{id}/configure"), config).await.0, 200);
+    for _ in 0..3 {
+        assert_eq!(link.frame_of("configuration").await["revision"], 1);
+        let full = json!({ "type": "error", "code": "STORAGE_FULL", "message": "", "ref": "1" });
+        link.send(&full).await;
+    }
+    assert_eq!(link.frame_of("configuration").await["revision"], 1);
 }
 
 #[tokio::test]

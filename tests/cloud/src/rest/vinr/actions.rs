@@ -14,7 +14,7 @@ use terminal_core::protocol::{IfPaymentActive, Policy};
 use terminal_hal::{OperationKind, Parameters};
 use uuid::Uuid;
 
-use super::{caller_and_location, caller_and_terminal, check_in_use};
+use super::{Page, caller_and_location, caller_and_terminal, check_in_use};
 use crate::{
     db::{
         DbError, configuration,
@@ -34,7 +34,6 @@ use crate::{
 };
 
 const LIMIT_DEFAULT: u32 = 20;
-const LIMIT_MAX: u32 = 100;
 /// Longest `ttlSeconds`: the protocol's limit of 30 days.
 const TTL_S_MAX: u32 = 30 * 86_400;
 /// Operations that may wait for one terminal before an action is refused.
@@ -228,15 +227,14 @@ pub(in crate::rest) async fn list(
     let terminal = fields.id("terminalId", Kind::Terminal);
     let kind = fields.choice("action", &ACTIONS.map(|kind| (kind.as_str(), kind.as_str())));
     let progress = fields.choice("status", &PROGRESS);
-    let limit = fields.integer("limit", 1, LIMIT_MAX).unwrap_or(LIMIT_DEFAULT);
-    let starting_after = fields.id("starting_after", Kind::Action);
+    let page = Page::read(&mut fields, Kind::Action, LIMIT_DEFAULT);
     fields.finish(Some(()))?;
     let mut filter = Filter {
         account_id: caller.account_id,
         kinds: kind.map_or_else(|| ACTIONS.map(OperationKind::as_str).to_vec(), |kind| vec![kind]),
         progress,
-        starting_after,
-        limit: limit + 1,
+        starting_after: page.starting_after,
+        limit: page.rows(),
         ..Filter::default()
     };
     let rows = shared
@@ -249,7 +247,7 @@ pub(in crate::rest) async fn list(
             shown(db, &filter)
         })
         .await?;
-    Ok(Json(vinr::list(rows, limit)))
+    Ok(Json(vinr::list(rows, page.limit)))
 }
 
 const PROGRESS: [(&str, Progress); 4] = [

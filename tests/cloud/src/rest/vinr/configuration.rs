@@ -13,7 +13,10 @@ use serde_json::{Map, Value, json};
 
 use super::{caller_and_location, caller_and_terminal, check_in_use, config_check};
 use crate::{
-    db::{DbError, configuration, terminals},
+    db::{
+        DbError, configuration,
+        terminals::{self, Terminal},
+    },
     rest::{
         auth::{READ, WRITE},
         error::{ApiError, FieldError},
@@ -65,9 +68,12 @@ pub(in crate::rest) async fn retrieve(
     Path(id): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
     let (_, terminal) = caller_and_terminal(&shared, &headers, READ, &id).await?;
-    let terminal_id = terminal.terminal_id.clone();
-    let parts = shared.db.read(move |db| configuration::parts(db, &terminal_id)).await?;
-    let parts = parts.unwrap_or_default();
+    Ok(Json(shared.db.read(move |db| shape(db, &terminal)).await?))
+}
+
+/// A terminal's configuration as this API shows it.
+pub(in crate::rest) fn shape(db: &Connection, terminal: &Terminal) -> Result<Value, DbError> {
+    let parts = configuration::parts(db, &terminal.terminal_id)?.unwrap_or_default();
     let revision = terminal.config_revision;
     let said = |source: &Option<Value>| {
         source.as_ref().and_then(|said| said.get("config_revision")?.as_u64())
@@ -81,7 +87,7 @@ pub(in crate::rest) async fn retrieve(
         _ if in_force == revision || report.is_some() => "applied",
         _ => "pending",
     };
-    Ok(Json(json!({
+    Ok(json!({
         "object": "terminal_configuration",
         "terminalId": Kind::Terminal.id(terminal.id),
         "status": status,
@@ -91,7 +97,7 @@ pub(in crate::rest) async fn retrieve(
         "config": parts.config,
         "overrides": parts.overrides,
         "locationConfig": parts.template,
-    })))
+    }))
 }
 
 /// `PUT /v1/locations/{id}/terminal-config`: the template, whole.

@@ -9,6 +9,7 @@ use axum::{
 };
 use serde_json::Value;
 
+use super::Page;
 use crate::{
     db::events::{self, Filter, TYPES},
     rest::{
@@ -21,7 +22,6 @@ use crate::{
 };
 
 const LIMIT_DEFAULT: u32 = 20;
-const LIMIT_MAX: u32 = 100;
 
 /// `GET /v1/events`: newest first, of the last 30 days.
 pub(in crate::rest) async fn list(
@@ -32,13 +32,12 @@ pub(in crate::rest) async fn list(
     let caller = authorise(&shared, &headers, READ).await?;
     let mut fields = Fields::query(query.as_deref());
     let kind = fields.choice("type", &TYPES.map(|name| (name, name)));
-    let starting_after = fields.id("starting_after", Kind::Event);
-    let limit = fields.integer("limit", 1, LIMIT_MAX).unwrap_or(LIMIT_DEFAULT);
+    let page = Page::read(&mut fields, Kind::Event, LIMIT_DEFAULT);
     fields.finish(Some(()))?;
-    let account_id = caller.account_id;
-    let filter = Filter { account_id, kind, starting_after, limit: limit + 1 };
+    let Page { starting_after, .. } = page;
+    let filter = Filter { account_id: caller.account_id, kind, starting_after, limit: page.rows() };
     let found = shared.db.read(move |db| events::list(db, &filter)).await?;
-    Ok(Json(vinr::list(found, limit)))
+    Ok(Json(vinr::list(found, page.limit)))
 }
 
 /// `GET /v1/events/{id}`.

@@ -10,7 +10,7 @@ use axum::{
 };
 use serde_json::Value;
 
-use super::caller_and_location;
+use super::{Page, caller_and_location};
 use crate::{
     db::locations,
     rest::{
@@ -23,7 +23,6 @@ use crate::{
 };
 
 const LIMIT_DEFAULT: u32 = 10;
-const LIMIT_MAX: u32 = 100;
 
 /// `POST /v1/locations` (ours).
 pub(in crate::rest) async fn create(
@@ -53,12 +52,13 @@ pub(in crate::rest) async fn list(
 ) -> Result<Json<Value>, ApiError> {
     let caller = authorise(&shared, &headers, READ).await?;
     let mut fields = Fields::query(query.as_deref());
-    let after = fields.id("starting_after", Kind::Location);
-    let limit = fields.integer("limit", 1, LIMIT_MAX).unwrap_or(LIMIT_DEFAULT);
+    let page = Page::read(&mut fields, Kind::Location, LIMIT_DEFAULT);
     fields.finish(Some(()))?;
-    let found =
-        shared.db.read(move |db| locations::list(db, &caller.account_id, limit + 1, after)).await?;
-    Ok(Json(vinr::list(found.iter().map(vinr::location).collect(), limit)))
+    let found = shared
+        .db
+        .read(move |db| locations::list(db, &caller.account_id, page.rows(), page.starting_after))
+        .await?;
+    Ok(Json(vinr::list(found.iter().map(vinr::location).collect(), page.limit)))
 }
 
 /// `GET /v1/locations/{id}` (ours).

@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::{
     auth::authorise,
     error::{ApiError, FieldError},
+    problems::Fields,
 };
 use crate::{
     db::{
@@ -26,6 +27,31 @@ use crate::{
     state::Shared,
     vinr::Kind,
 };
+
+/// Most rows of a page.
+const LIMIT_MAX: u32 = 100;
+
+/// Which page of a list is wanted.
+#[derive(Clone, Copy)]
+struct Page {
+    limit: u32,
+    starting_after: Option<Uuid>,
+}
+
+impl Page {
+    /// Reads `limit` and `starting_after`, an id of a kind.
+    fn read(fields: &mut Fields, kind: Kind, limit_default: u32) -> Self {
+        Self {
+            starting_after: fields.id("starting_after", kind),
+            limit: fields.integer("limit", 1, LIMIT_MAX).unwrap_or(limit_default),
+        }
+    }
+
+    /// Rows to look up: one more tells whether there are more.
+    const fn rows(self) -> u32 {
+        self.limit + 1
+    }
+}
 
 /// The caller, and the terminal that a path names.
 async fn caller_and_terminal(

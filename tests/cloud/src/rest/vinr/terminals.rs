@@ -10,7 +10,7 @@ use axum::{
 };
 use serde_json::Value;
 
-use super::{caller_and_terminal, check_in_use, check_location};
+use super::{Page, caller_and_terminal, check_in_use, check_location};
 use crate::{
     db::terminals::{self, Changes, Filter, Standing},
     rest::{
@@ -24,7 +24,6 @@ use crate::{
 };
 
 const LIMIT_DEFAULT: u32 = 10;
-const LIMIT_MAX: u32 = 100;
 const DISPLAY_NAME_CHARS_MAX: usize = 64;
 
 /// `GET /v1/terminals/{id}`.
@@ -46,18 +45,19 @@ pub(in crate::rest) async fn list(
     let caller = authorise(&shared, &headers, READ).await?;
     let mut fields = Fields::query(query.as_deref());
     let names = Standing::NAMES.map(|(name, _)| (name, name));
+    let location_id = fields.id("locationId", Kind::Location);
+    let standing = fields.choice("status", &names);
+    let page = Page::read(&mut fields, Kind::Terminal, LIMIT_DEFAULT);
+    fields.finish(Some(()))?;
     let filter = Filter {
         account_id: caller.account_id,
-        location_id: fields.id("locationId", Kind::Location),
-        standing: fields.choice("status", &names),
-        starting_after: fields.id("starting_after", Kind::Terminal),
-        limit: fields.integer("limit", 1, LIMIT_MAX).unwrap_or(LIMIT_DEFAULT),
+        location_id,
+        standing,
+        starting_after: page.starting_after,
+        limit: page.rows(),
     };
-    let filter = fields.finish(Some(filter))?;
-    let limit = filter.limit;
-    let more = Filter { limit: limit + 1, ..filter };
-    let found = shared.db.read(move |db| terminals::newest(db, &more)).await?;
-    Ok(Json(vinr::list(found.iter().map(vinr::terminal).collect(), limit)))
+    let found = shared.db.read(move |db| terminals::newest(db, &filter)).await?;
+    Ok(Json(vinr::list(found.iter().map(vinr::terminal).collect(), page.limit)))
 }
 
 /// `POST /v1/terminals/{id}`: another location, another name.

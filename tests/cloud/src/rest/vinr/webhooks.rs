@@ -10,6 +10,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 
+use super::Page;
 use crate::{
     db::{
         deliveries as stored,
@@ -26,7 +27,6 @@ use crate::{
 };
 
 const LIMIT_DEFAULT: u32 = 20;
-const LIMIT_MAX: u32 = 100;
 const URL_CHARS_MAX: usize = 2048;
 /// Whole categories that can be subscribed to.
 const CATEGORIES: [&str; 3] = ["*", "terminal.*", "terminal_action.*"];
@@ -129,12 +129,11 @@ pub(in crate::rest) async fn deliveries(
 ) -> Result<Json<Value>, ApiError> {
     let endpoint = endpoint(&shared, &headers, READ, &id).await?;
     let mut fields = Fields::query(query.as_deref());
-    let after = fields.id("starting_after", Kind::Event);
-    let limit = fields.integer("limit", 1, LIMIT_MAX).unwrap_or(LIMIT_DEFAULT);
+    let page = Page::read(&mut fields, Kind::Event, LIMIT_DEFAULT);
     fields.finish(Some(()))?;
-    let found =
-        shared.db.read(move |db| stored::list(db, endpoint.ordinal, after, limit + 1)).await?;
-    Ok(Json(vinr::list(found.iter().map(vinr::delivery).collect(), limit)))
+    let (after, rows) = (page.starting_after, page.rows());
+    let found = shared.db.read(move |db| stored::list(db, endpoint.ordinal, after, rows)).await?;
+    Ok(Json(vinr::list(found.iter().map(vinr::delivery).collect(), page.limit)))
 }
 
 async fn endpoint(
