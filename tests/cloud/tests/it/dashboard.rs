@@ -2,8 +2,13 @@
 
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
+use terminal_cloud::Transport;
 
-use crate::bench::{Bench, SOON, epoch};
+use crate::{
+    bench::{Bench, SOON, completed, epoch, id_of, verdict},
+    browser::Browser,
+    enrolment::Key,
+};
 
 #[tokio::test]
 async fn the_page_is_three_files_and_nothing_from_elsewhere() {
@@ -113,4 +118,70 @@ async fn a_feed_ends_with_the_cloud_and_without_a_token_there_is_none() {
     bench.cloud.stop().await;
     let end = tokio::time::timeout(SOON, feed.response.chunk()).await.unwrap();
     assert!(matches!(end, Ok(None)), "an orderly end: {end:?}");
+}
+
+/// Types a text into a field and submits its form.
+async fn submit(browser: &mut Browser, form: &str, field: &str, text: &str) {
+    let script = format!(
+        "document.querySelector('#{form} [name={field}]').value = {};
+         document.getElementById('{form}').requestSubmit(); true",
+        json!(text)
+    );
+    browser.eval(&script).await;
+}
+
+fn says(id: &str, text: &str) -> String {
+    format!("document.getElementById('{id}').textContent.includes({})", json!(text))
+}
+
+#[tokio::test]
+async fn a_person_activates_a_terminal_locks_and_configures_it_and_sees_it_happen() {
+    let bench = Bench::with(|config| config.transport = Transport::PlainHttp).await;
+    let terminal = bench.terminal("SN-1").await;
+    let url = format!("{}/dashboard", bench.cloud.base_url());
+    let Some(mut browser) = Browser::open(&url).await else { return };
+    submit(&mut browser, "sign-in", "token", &bench.token).await;
+    browser.until(&says("fleet", "SN-1")).await;
+
+    let mut waiting = bench.enrolment_link().await;
+    waiting.send(&Key::new("SN-9").begin()).await;
+    let code = waiting.frame_of("activation_code").await["code"].as_str().unwrap().to_owned();
+    submit(&mut browser, "activate", "code", &code).await;
+    waiting.frame_of("enrolled").await;
+    browser.until(&says("detail-title", "SN-9")).await;
+
+    let row = "[...document.querySelectorAll('#fleet button')].find(it => it.textContent.includes('SN-1'))";
+    browser.eval(&format!("{row}.focus(); true")).await;
+    browser.enter().await;
+    browser.until(&says("detail-title", "SN-1")).await;
+    let mut link = bench.link(&terminal, epoch()).await;
+    browser.until(&format!("{row}.textContent.includes('online')")).await;
+
+    let lock =
+        "[...document.querySelectorAll('#buttons button')].find(it => it.textContent === 'lock')";
+    browser.eval(&format!("{lock}.focus(); true")).await;
+    browser.enter().await;
+    let operation = id_of(&link.frame_of("operation").await);
+    browser.until(&says("operations", "PENDING lock")).await;
+    link.send(&json!({ "type": "started", "id": operation, "attempt": 1 })).await;
+    browser.until(&says("screen", "lock")).await;
+    link.send(&verdict(epoch(), 1, operation, "lock", completed(json!({})))).await;
+    browser.until(&says("operations", "COMPLETED lock")).await;
+
+    submit(&mut browser, "configure", "idleMessage", "Welcome to Acme Coffee").await;
+    let frame = link.frame_of("configuration").await;
+    assert_eq!(frame["config"], json!({ "display": { "idleMessage": "Welcome to Acme Coffee" } }));
+    browser.until(&says("configuration-state", "Revision 1: pending")).await;
+    browser.until(&says("screen", "Welcome to Acme Coffee")).await;
+    browser.eval("document.querySelector('#configure [name=mode]').value = 'fixed'; true").await;
+    submit(&mut browser, "configure", "suggestions", "5, 4").await;
+    browser.until(&says("message", "tip.suggestions[1]")).await;
+
+    let phone = json!({ "width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": true });
+    browser.call("Emulation.setDeviceMetricsOverride", phone).await;
+    browser.until("document.documentElement.scrollWidth <= 360").await;
+    // The 400 of the refused configuration is the one that there should be.
+    let complaints = &browser.complaints;
+    assert_eq!(complaints.len(), 1, "{complaints:#?}");
+    assert!(complaints[0].to_string().contains("400"), "{complaints:#?}");
 }
