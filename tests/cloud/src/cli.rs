@@ -12,6 +12,7 @@ const USAGE: &str = "\
 terminal-cloud serve --data DIR (--tls-cert FILE --tls-key FILE | --plain-http)
     [--listen ADDR]          127.0.0.1:8443
     [--client-ca FILE]       verify terminal certificates against these roots
+    [--trust-bundle FILE]    authorities that enrolled terminals trust, --client-ca
     [--heartbeat-s N]        5 to 3600, 30
     [--timeout-s N]          longest window before an operation is a TIMEOUT
     [--public-url URL]       origin of upload URLs
@@ -106,6 +107,12 @@ fn serve(parser: &mut Parser) -> Result<(), Failure> {
             Arg::Long("tls-cert") => cert = Some(PathBuf::from(parser.value()?)),
             Arg::Long("tls-key") => key = Some(PathBuf::from(parser.value()?)),
             Arg::Long("client-ca") => client_ca = Some(PathBuf::from(parser.value()?)),
+            Arg::Long("trust-bundle") => {
+                let path = PathBuf::from(parser.value()?);
+                let bundle = fs::read_to_string(&path)
+                    .map_err(|error| Failure::Run(format!("{}: {error}", path.display())))?;
+                config.trust_bundle_pem = Some(bundle);
+            }
             Arg::Long("plain-http") => plain = true,
             Arg::Long("test-switches") => config.test_switches = true,
             Arg::Long("heartbeat-s") => config.heartbeat_s = parser.value()?.parse()?,

@@ -8,7 +8,7 @@ use terminal_core::protocol::{
 };
 use terminal_hal::{ErrorCode, Failure, OperationId, Timestamp};
 
-use super::{DbError, execute, json as document, ms, row, rows, time, timeline, uuid};
+use super::{DbError, events, execute, json as document, ms, row, rows, time, timeline, uuid};
 
 /// Frames that one look into the database yields; the link asks again while there are more.
 const FRAMES_MAX: usize = 64;
@@ -43,13 +43,19 @@ pub(crate) fn plan(
     let mut plan = Plan::default();
     let current = row(
         connection,
-        "SELECT config, config_revision FROM terminals WHERE terminal_id = ?1 AND session_id = ?2",
+        "SELECT config, config_revision,
+         coalesce(json_extract(config_report, '$.status') = 'REJECTED'
+             AND json_extract(config_report, '$.revision') = config_revision, 0) AS rejected
+         FROM terminals WHERE terminal_id = ?1 AND session_id = ?2",
         params![link.terminal_id, link.session.to_string()],
-        |row| Ok((document(row, "config")?, row.get::<_, i64>("config_revision")?)),
+        |row| {
+            let revision = row.get::<_, i64>("config_revision")?;
+            Ok((document(row, "config")?, revision, row.get::<_, bool>("rejected")?))
+        },
     )?;
-    let Some((config, revision)) = current else { return Ok(plan) };
+    let Some((config, revision, is_rejected)) = current else { return Ok(plan) };
     let revision = u64::try_from(revision).unwrap_or_default();
-    if let (Some(config), true) = (config, revision > config_sent) {
+    if let (Some(config), true) = (config, revision > config_sent && !is_rejected) {
         plan.frames.push(CloudFrame::Configuration(ConfigurationFrame { revision, config }));
     }
     dispatch(connection, link, at, &mut plan)?;
@@ -146,12 +152,18 @@ fn cancel(
     Ok(())
 }
 
-/// Turns what has waited too long into TIMEOUT; returns the terminals with something to withdraw,
-/// and the next instant to look.
-pub(crate) fn sweep(
-    connection: &Connection,
-    at: Timestamp,
-) -> Result<(Vec<String>, Option<Timestamp>), DbError> {
+/// When the next operation becomes a TIMEOUT.
+pub(crate) fn next_timeout(connection: &Connection) -> Result<Option<Timestamp>, DbError> {
+    let next = connection.query_row(
+        "SELECT min(timeout_at) FROM operations WHERE status = 'PENDING'",
+        [],
+        |row| row.get::<_, Option<i64>>(0),
+    )?;
+    Ok(next.map(time))
+}
+
+/// Turns what has waited too long into TIMEOUT; returns the terminals with something to withdraw.
+pub(crate) fn sweep(connection: &Connection, at: Timestamp) -> Result<Vec<String>, DbError> {
     let due = rows(
         connection,
         "SELECT id, terminal_id FROM operations WHERE status = 'PENDING' AND timeout_at <= ?1",
@@ -171,14 +183,10 @@ pub(crate) fn sweep(
             params![id.to_string(), ms(at)],
         )?;
         timeline::add(connection, id, at, "timeout", &serde_json::Value::Null)?;
+        events::action_ended(connection, id, at)?;
         terminals.push(terminal_id);
     }
-    let next = connection.query_row(
-        "SELECT min(timeout_at) FROM operations WHERE status = 'PENDING'",
-        [],
-        |row| row.get::<_, Option<i64>>(0),
-    )?;
-    Ok((terminals, next.map(time)))
+    Ok(terminals)
 }
 
 /// Asks for a withdrawal. One that was never dispatched ends here. False when it is not PENDING.
@@ -214,6 +222,7 @@ pub(crate) fn request_cancel(
          updated_by = ?4 WHERE id = ?1",
         params![id.to_string(), error, ms(at), by],
     )?;
+    events::action_ended(connection, id, at)?;
     Ok(true)
 }
 

@@ -2,8 +2,10 @@
 //! is acknowledged after it.
 
 use terminal_core::protocol::{
-    AgentFrame, CloudFrame, DecodeError, ErrorFrame, close_code, decode_agent_frame, error_code,
+    AgentFrame, CloudFrame, DecodeError, EnrolAgentFrame, EnrolBegin, ErrorFrame, close_code,
+    decode_agent_frame, decode_enrol_agent_frame, error_code,
 };
+use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::{logs::LogItem, session::Link, socket::Gone};
@@ -29,6 +31,8 @@ struct Applied {
     acks: Acks,
     replies: Vec<CloudFrame>,
     redispatch: bool,
+    /// A configuration that the terminal had no room for.
+    refused_revision: Option<u64>,
 }
 
 impl Link {
@@ -36,12 +40,14 @@ impl Link {
     pub(super) async fn take(&mut self, batch: Vec<Message>) -> Result<(), Gone> {
         let mut entries = Vec::with_capacity(batch.len());
         let mut log_items = Vec::new();
+        let mut renewals = Vec::new();
         let mut replies = Vec::new();
         for message in batch {
             match message {
                 Message::Binary(bytes) => log_items.push(LogItem::Chunk(bytes)),
                 Message::Text(text) => match sort(text.as_str())? {
                     Sorted::Entry(entry) => entries.push(entry),
+                    Sorted::Renewal(begin) => renewals.push(begin),
                     Sorted::LogEnd(end) => log_items.push(LogItem::End(end)),
                     Sorted::Reply(error) => replies.push(CloudFrame::Error(error)),
                 },
@@ -65,9 +71,16 @@ impl Link {
             if applied.redispatch {
                 self.dispatch().await?;
             }
+            if applied.refused_revision == Some(self.config_sent) {
+                self.config_sent = self.config_sent.saturating_sub(1);
+                self.redispatch_at = Some(Instant::now() + self.shared.config.redispatch_delay);
+            }
         }
         for reply in &replies {
             self.socket.feed(reply).await?;
+        }
+        for begin in &renewals {
+            self.renew(begin).await?;
         }
         if !log_items.is_empty() {
             for frame in self.store_log_data(log_items).await? {
@@ -90,6 +103,7 @@ impl Link {
 
 enum Sorted {
     Entry(Entry),
+    Renewal(Box<EnrolBegin>),
     LogEnd(terminal_core::protocol::LogEnd),
     Reply(ErrorFrame),
 }
@@ -117,6 +131,15 @@ fn sort(text: &str) -> Result<Sorted, Gone> {
         }
         DecodeError::Malformed(_) => {
             Err(Gone::Breach { code: close_code::INVALID_DATA, reason: error.to_string() })
+        }
+        DecodeError::UnknownType(kind) if kind == "enrol_begin" => {
+            Ok(match decode_enrol_agent_frame(text.as_bytes()) {
+                Ok(EnrolAgentFrame::EnrolBegin(begin)) => Sorted::Renewal(begin),
+                Ok(EnrolAgentFrame::Error(_)) | Err(_) => {
+                    let problem = "enrol_begin: cannot be read".to_owned();
+                    Sorted::Reply(reply(error_code::INVALID_MESSAGE, problem, None))
+                }
+            })
         }
         DecodeError::UnknownType(_) => {
             Ok(Sorted::Reply(reply(error_code::UNSUPPORTED_MESSAGE, error.to_string(), None)))
@@ -183,6 +206,10 @@ fn apply_frame(
         AgentFrame::Status(frame) => session::status(db, &link.terminal_id, frame),
         AgentFrame::Error(error) => {
             tracing::info!(terminal = link.terminal_id, code = error.code, "error frame");
+            if error.code == error_code::STORAGE_FULL {
+                applied.refused_revision =
+                    error.reference.as_deref().and_then(|it| it.parse().ok());
+            }
             applied.redispatch |= pending::refused(db, link, error, at, delay_ms)?;
             Ok(())
         }

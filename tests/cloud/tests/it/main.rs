@@ -3,6 +3,18 @@
 #[cfg(test)]
 mod bench;
 #[cfg(test)]
+mod browser;
+#[cfg(test)]
+mod contract;
+#[cfg(test)]
+mod curl;
+#[cfg(test)]
+mod curls;
+#[cfg(test)]
+mod dashboard;
+#[cfg(test)]
+mod enrolment;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod link;
@@ -20,3 +32,7 @@ mod reports;
 mod seed_pages;
 #[cfg(test)]
 mod terminals;
+#[cfg(test)]
+mod vinr;
+#[cfg(test)]
+mod webhooks;

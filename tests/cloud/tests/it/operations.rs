@@ -80,6 +80,11 @@ async fn what_is_not_json_and_what_does_not_fit_into_a_frame_is_refused() {
     assert_eq!(bench.post(OPERATIONS, large(65_400)).await.status(), 400);
     assert_eq!(bench.post(OPERATIONS, large(70_000)).await.status(), 413);
     assert_eq!(bench.post(OPERATIONS, large(64_000)).await.status(), 201);
+    let wrong_method = bench.request(Method::PUT, OPERATIONS).send().await.unwrap();
+    assert_eq!(wrong_method.status(), 405);
+    assert_eq!(wrong_method.headers()["allow"], "POST,GET,HEAD");
+    let error: Value = wrong_method.json().await.unwrap();
+    assert_eq!(error["error"]["code"], "METHOD_NOT_ALLOWED");
     let key = bench.request(Method::POST, OPERATIONS).header("Idempotency-Key", "7");
     assert_eq!(key.json(&large(1)).send().await.unwrap().status(), 400);
 }

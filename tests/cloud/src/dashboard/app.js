@@ -1,0 +1,216 @@
+// The dashboard: shows what /v1/feed sends, and calls the two public dialects. No library.
+"use strict";
+
+const element = (id) => document.getElementById(id);
+const actions = ["reboot", "update", "lock", "unlock"];
+const operations = ["end_of_day", "send_logs", "check_update", "open_menu"];
+let token = sessionStorage.getItem("token");
+let selected = null; // id of the terminal that is looked at
+let feed = null; // AbortController of the open feed
+let shown = null; // terminal whose configuration is in the form
+
+function node(name, text, attributes = {}) {
+  const made = document.createElement(name);
+  if (text !== undefined) made.textContent = text;
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  return made;
+}
+
+function say(text) {
+  element("message").textContent = text;
+}
+
+async function call(method, path, body) {
+  say("");
+  const response = await fetch(path, {
+    method,
+    headers: { "X-Api-Key": token, "Content-Type": "application/json" },
+    body: body === undefined ? undefined : JSON.stringify(body),
+  });
+  const answer = await response.json();
+  if (!response.ok) say(answer.error.message);
+  return response.ok ? answer : null;
+}
+
+// EventSource cannot send a header, so that the token would be in the URL.
+async function* events(path, signal) {
+  const response = await fetch(path, { headers: { "X-Api-Key": token }, signal });
+  if (!response.ok) throw new Error((await response.json()).error.message);
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    text += value;
+    const parts = text.split("\n\n");
+    text = parts.pop();
+    for (const part of parts) {
+      const data = part.split("\n").find((line) => line.startsWith("data: "));
+      if (data) yield JSON.parse(data.slice(6));
+    }
+  }
+}
+
+async function follow() {
+  feed?.abort();
+  const mine = (feed = new AbortController());
+  let wait = 500;
+  while (!mine.signal.aborted) {
+    try {
+      const query = selected ? `?terminal=${encodeURIComponent(selected)}` : "";
+      for await (const state of events(`/v1/feed${query}`, mine.signal)) {
+        element("connection").textContent = "Live";
+        element("main").hidden = false;
+        element("sign-in").hidden = true;
+        wait = 500;
+        show(state);
+      }
+    } catch (error) {
+      if (mine.signal.aborted) return;
+      element("connection").textContent = `Not connected: ${error.message}`;
+      if (element("main").hidden) element("sign-in").hidden = false;
+    }
+    await new Promise((resolve) => setTimeout(resolve, wait * (0.5 + Math.random() / 2)));
+    wait = Math.min(wait * 2, 30000);
+  }
+}
+
+function show(state) {
+  const rows = state.terminals.map((terminal) => {
+    const button = node("button", undefined, { type: "button", "data-id": terminal.id });
+    if (terminal.id === selected) button.setAttribute("aria-current", "true");
+    button.append(
+      node("span", terminal.displayName ?? terminal.serialNumber),
+      node("span", terminal.status.replace("_", " "), { class: `status ${terminal.status}` }),
+      node("small", [terminal.model, terminal.softwareVersion].filter(Boolean).join(" · ")),
+      node("small", terminal.batteryLevel === null ? "mains" : `${terminal.batteryLevel} %`),
+    );
+    button.addEventListener("click", () => select(terminal.id));
+    const row = node("li");
+    row.append(button);
+    return row;
+  });
+  const focused = document.activeElement?.dataset?.id;
+  element("fleet").replaceChildren(...rows);
+  if (focused) document.querySelector(`#fleet [data-id="${CSS.escape(focused)}"]`)?.focus();
+  element("detail").hidden = !state.selected;
+  if (state.selected) showDetail(state.selected);
+}
+
+function showDetail({ terminal, terminalId, report, configuration, operations: list }) {
+  element("detail-title").textContent = terminal.displayName ?? terminal.serialNumber;
+  element("screen").textContent = screenText(terminal, report, configuration, list);
+  const facts = {
+    Status: [terminal.status.replace("_", " "), ...(terminal.needsAttention ?? [])].join(", "),
+    Id: `${terminal.id} · ${terminalId}`,
+    Model: terminal.model ?? "not seen yet",
+    Software: terminal.softwareVersion ?? "not seen yet",
+    Battery: terminal.batteryLevel === null ? "none" : `${terminal.batteryLevel} %`,
+    "Last seen": terminal.lastSeen ? new Date(terminal.lastSeen * 1000).toLocaleString() : "never",
+    "Reports waiting": report?.unacked ?? "unknown",
+  };
+  element("facts").replaceChildren(
+    ...Object.entries(facts).flatMap(([name, value]) => [node("dt", name), node("dd", value)]),
+  );
+  element("operations").replaceChildren(...list.map(operationRow));
+  const errors = configuration.errors.map((error) => `${error.path}: ${error.message}`);
+  element("configuration-state").textContent =
+    `Revision ${configuration.revision}: ${configuration.status}. ${errors.join("; ")}`;
+  element("buttons").dataset.terminalId = terminalId;
+  if (shown !== terminal.id) {
+    shown = terminal.id;
+    fill(configuration.config ?? {});
+  }
+}
+
+// What the hardware shows, as far as the terminal has told.
+function screenText(terminal, report, configuration, list) {
+  if (terminal.status === "deactivated") return "Deactivated";
+  if (terminal.status === "offline") return "No link";
+  const running = list.find((operation) => operation.status === "PENDING" && operation.started);
+  if (running) return running.operation.replaceAll("_", " ");
+  if (report?.locked) return "Locked";
+  return configuration.config?.display?.idleMessage || "Ready";
+}
+
+function operationRow(operation) {
+  const row = node("li");
+  const at = new Date(operation.created_at).toLocaleTimeString();
+  const reason = operation.error?.failure_reason ?? "";
+  row.append(
+    node("span", operation.status, { class: `status ${operation.status}` }),
+    ` ${operation.operation} · ${at} ${reason}`,
+  );
+  if (operation.status === "PENDING" && operation.progress) {
+    const { phase, percent } = operation.progress;
+    const bar = node("progress", undefined, { max: 100, "aria-label": phase });
+    if (percent !== null) bar.value = percent;
+    row.append(bar, phase);
+  }
+  return row;
+}
+
+function select(id) {
+  selected = id;
+  follow();
+}
+
+function fill(config) {
+  const form = element("configure");
+  form.idleMessage.value = config.display?.idleMessage ?? "";
+  form.mode.value = config.tip?.mode ?? "";
+  form.suggestions.value = (config.tip?.suggestions ?? []).join(", ");
+  for (const box of form.querySelectorAll("[name=channel]")) {
+    box.checked = (config.receipt?.channels ?? []).includes(box.value);
+  }
+}
+
+// Empty fields give back what the location says.
+function configurationOf(form) {
+  const channels = [...form.querySelectorAll("[name=channel]:checked")].map((box) => box.value);
+  const suggestions = form.suggestions.value.split(",").map((text) => text.trim()).filter(Boolean);
+  const tip = { mode: form.mode.value, suggestions: suggestions.map(Number) };
+  return {
+    display: form.idleMessage.value ? { idleMessage: form.idleMessage.value } : null,
+    tip: form.mode.value ? tip : null,
+    receipt: channels.length ? { channels } : null,
+  };
+}
+
+element("sign-in").addEventListener("submit", (event) => {
+  event.preventDefault();
+  token = event.target.token.value.trim();
+  sessionStorage.setItem("token", token);
+  follow();
+});
+
+element("activate").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const form = event.target;
+  const body = { activationCode: form.code.value.trim() };
+  const terminal = await call("POST", "/v1/terminals/activate", body);
+  if (terminal) {
+    form.reset();
+    select(terminal.id);
+  }
+});
+
+element("configure").addEventListener("submit", (event) => {
+  event.preventDefault();
+  call("POST", `/v1/terminals/${selected}/configure`, configurationOf(event.target));
+});
+
+for (const name of [...actions, ...operations]) {
+  const button = node("button", name.replaceAll("_", " "), { type: "button" });
+  button.addEventListener("click", () => {
+    if (actions.includes(name)) {
+      call("POST", `/v1/terminals/${selected}/actions`, { action: name });
+    } else {
+      const { terminalId } = element("buttons").dataset;
+      call("POST", "/v1/admin/terminals/operations", { terminal_id: terminalId, operation: name });
+    }
+  });
+  element("buttons").append(button);
+}
+
+if (token) follow();

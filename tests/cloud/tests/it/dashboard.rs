@@ -1,0 +1,187 @@
+//! The dashboard: its files and its feed.
+
+use reqwest::{Method, Response};
+use serde_json::{Value, json};
+use terminal_cloud::Transport;
+
+use crate::{
+    bench::{Bench, SOON, completed, epoch, id_of, verdict},
+    browser::Browser,
+    enrolment::Key,
+};
+
+#[tokio::test]
+async fn the_page_is_three_files_and_nothing_from_elsewhere() {
+    let bench = Bench::start().await;
+    for (path, content_type) in [
+        ("/dashboard", "text/html; charset=utf-8"),
+        ("/dashboard/app.js", "text/javascript; charset=utf-8"),
+        ("/dashboard/style.css", "text/css; charset=utf-8"),
+    ] {
+        let url = format!("{}{path}", bench.cloud.base_url());
+        let response = bench.http.get(url).send().await.unwrap();
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers()["content-type"], content_type);
+        let policy = response.headers()["content-security-policy"].to_str().unwrap().to_owned();
+        assert!(policy.starts_with("default-src 'none'"), "{policy}");
+        let text = response.text().await.unwrap();
+        assert!(!text.contains("http:") && !text.contains("https:"), "{path}");
+        for (_, rest) in
+            text.match_indices("src=\"").map(|(at, found)| (at, &text[at + found.len()..]))
+        {
+            assert!(rest.starts_with("/dashboard/"), "{path}: {rest:.40}");
+        }
+    }
+}
+
+/// Events of a feed, one after the other.
+struct Feed {
+    response: Response,
+    text: String,
+}
+
+impl Feed {
+    async fn open(bench: &Bench, query: &str) -> Self {
+        let response =
+            bench.request(Method::GET, &format!("/v1/feed{query}")).send().await.unwrap();
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        Self { response, text: String::new() }
+    }
+
+    async fn next(&mut self) -> Value {
+        loop {
+            if let Some((event, rest)) = self.text.split_once("\n\n") {
+                let data = event.strip_prefix("event: state\ndata: ").map(str::to_owned);
+                self.text = rest.to_owned();
+                if let Some(data) = data {
+                    return serde_json::from_str(&data).unwrap();
+                }
+                continue;
+            }
+            let chunk = tokio::time::timeout(SOON, self.response.chunk()).await.expect("an event");
+            self.text += std::str::from_utf8(&chunk.unwrap().expect("the feed goes on")).unwrap();
+        }
+    }
+
+    /// The first event that `wanted` says yes to.
+    async fn until(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
+        loop {
+            let state = self.next().await;
+            if wanted(&state) {
+                return state;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_feed_shows_the_fleet_and_one_terminal_as_they_change() {
+    let bench = Bench::start().await;
+    let terminal = bench.terminal("SN-1").await;
+    let mut fleet = Feed::open(&bench, "").await;
+    let state = fleet.next().await;
+    assert_eq!(state["terminals"][0]["status"], "offline");
+    assert_eq!(state["selected"], Value::Null);
+    let id = state["terminals"][0]["id"].as_str().unwrap().to_owned();
+    let mut link = bench.link(&terminal, epoch()).await;
+    fleet.until(|state| state["terminals"][0]["status"] == "online").await;
+
+    let mut one = Feed::open(&bench, &format!("?terminal={id}")).await;
+    assert_eq!(one.next().await["selected"]["terminalId"], terminal.terminal_id);
+    let operation = bench.operate(&terminal.terminal_id, "end_of_day").await;
+    link.frame_of("operation").await;
+    link.send(&json!({ "type": "started", "id": operation, "attempt": 1 })).await;
+    link.send(&json!({ "type": "progress", "id": operation, "phase": "closing", "percent": 40 }))
+        .await;
+    let at_work =
+        one.until(|state| !state["selected"]["operations"][0]["progress"].is_null()).await;
+    let shown = &at_work["selected"]["operations"][0];
+    assert_eq!(shown["progress"], json!({ "phase": "closing", "percent": 40 }));
+    assert_eq!((&shown["started"], &shown["operation"]), (&json!(true), &json!("end_of_day")));
+    let path = format!("/v1/terminals/{id}/configure");
+    bench.post(&path, json!({ "display": { "idleMessage": "Hello" } })).await;
+    let configured = one.until(|state| state["selected"]["configuration"]["revision"] == 1).await;
+    assert_eq!(configured["selected"]["configuration"]["status"], "pending");
+
+    let refused = bench.request(Method::GET, "/v1/feed?terminal=x").send().await.unwrap();
+    assert_eq!(refused.status(), 400);
+}
+
+#[tokio::test]
+async fn a_feed_ends_with_the_cloud_and_without_a_token_there_is_none() {
+    let bench = Bench::start().await;
+    let url = format!("{}/v1/feed", bench.cloud.base_url());
+    assert_eq!(bench.http.get(url).send().await.unwrap().status(), 401);
+    let mut feed = Feed::open(&bench, "").await;
+    feed.next().await;
+    bench.cloud.stop().await;
+    let end = tokio::time::timeout(SOON, feed.response.chunk()).await.unwrap();
+    assert!(matches!(end, Ok(None)), "an orderly end: {end:?}");
+}
+
+/// Types a text into a field and submits its form.
+async fn submit(browser: &mut Browser, form: &str, field: &str, text: &str) {
+    let script = format!(
+        "document.querySelector('#{form} [name={field}]').value = {};
+         document.getElementById('{form}').requestSubmit(); true",
+        json!(text)
+    );
+    browser.eval(&script).await;
+}
+
+fn says(id: &str, text: &str) -> String {
+    format!("document.getElementById('{id}').textContent.includes({})", json!(text))
+}
+
+#[tokio::test]
+async fn a_person_activates_a_terminal_locks_and_configures_it_and_sees_it_happen() {
+    let bench = Bench::with(|config| config.transport = Transport::PlainHttp).await;
+    let terminal = bench.terminal("SN-1").await;
+    let url = format!("{}/dashboard", bench.cloud.base_url());
+    let Some(mut browser) = Browser::open(&url).await else { return };
+    submit(&mut browser, "sign-in", "token", &bench.token).await;
+    browser.until(&says("fleet", "SN-1")).await;
+
+    let mut waiting = bench.enrolment_link().await;
+    waiting.send(&Key::new("SN-9").begin()).await;
+    let code = waiting.frame_of("activation_code").await["code"].as_str().unwrap().to_owned();
+    submit(&mut browser, "activate", "code", &code).await;
+    waiting.frame_of("enrolled").await;
+    browser.until(&says("detail-title", "SN-9")).await;
+
+    let row = "[...document.querySelectorAll('#fleet button')].find(it => it.textContent.includes('SN-1'))";
+    browser.eval(&format!("{row}.focus(); true")).await;
+    browser.enter().await;
+    browser.until(&says("detail-title", "SN-1")).await;
+    let mut link = bench.link(&terminal, epoch()).await;
+    browser.until(&format!("{row}.textContent.includes('online')")).await;
+
+    let lock =
+        "[...document.querySelectorAll('#buttons button')].find(it => it.textContent === 'lock')";
+    browser.eval(&format!("{lock}.focus(); true")).await;
+    browser.enter().await;
+    let operation = id_of(&link.frame_of("operation").await);
+    browser.until(&says("operations", "PENDING lock")).await;
+    link.send(&json!({ "type": "started", "id": operation, "attempt": 1 })).await;
+    browser.until(&says("screen", "lock")).await;
+    link.send(&verdict(epoch(), 1, operation, "lock", completed(json!({})))).await;
+    browser.until(&says("operations", "COMPLETED lock")).await;
+
+    submit(&mut browser, "configure", "idleMessage", "Welcome to Acme Coffee").await;
+    let frame = link.frame_of("configuration").await;
+    assert_eq!(frame["config"], json!({ "display": { "idleMessage": "Welcome to Acme Coffee" } }));
+    browser.until(&says("configuration-state", "Revision 1: pending")).await;
+    browser.until(&says("screen", "Welcome to Acme Coffee")).await;
+    browser.eval("document.querySelector('#configure [name=mode]').value = 'fixed'; true").await;
+    submit(&mut browser, "configure", "suggestions", "5, 4").await;
+    browser.until(&says("message", "tip.suggestions[1]")).await;
+
+    let phone = json!({ "width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": true });
+    browser.call("Emulation.setDeviceMetricsOverride", phone).await;
+    browser.until("document.documentElement.scrollWidth <= 360").await;
+    // The 400 of the refused configuration is the one that there should be.
+    let complaints = &browser.complaints;
+    assert_eq!(complaints.len(), 1, "{complaints:#?}");
+    assert!(complaints[0].to_string().contains("400"), "{complaints:#?}");
+}
