@@ -6,6 +6,8 @@
 //!
 //! It never talks to the cloud, never stores operations and never decides whether one may run.
 
+#[cfg(any(feature = "child", feature = "vendor"))]
+mod answer;
 #[cfg(feature = "api")]
 pub mod api;
 #[cfg(feature = "child")]
@@ -13,6 +15,8 @@ pub mod child;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod error;
+#[cfg(feature = "exec")]
+pub mod exec;
 pub mod ids;
 #[cfg(feature = "mock")]
 pub mod mock;

@@ -1,11 +1,14 @@
 //! The section `[hal]`: which backend serves which capability.
 
+mod exec;
+
 use std::path::PathBuf;
 
 use serde::Deserialize;
 use terminal_hal::api::Capability;
 
 use super::Problems;
+pub use exec::ExecHalConfig;
 
 /// Longest path of a Unix socket that Linux can name.
 const SOCKET_PATH_BYTES_MAX: usize = 107;
@@ -29,6 +32,8 @@ pub struct HalConfig {
     pub mock: MockHalConfig,
     /// The payment application; there whenever a source names it.
     pub vendor: Option<VendorHalConfig>,
+    /// Programs.
+    pub exec: ExecHalConfig,
 }
 
 /// A backend.
@@ -40,6 +45,8 @@ pub enum Source {
     Vendor,
     /// The same, if it says that it can do it.
     VendorIfOffered,
+    /// A program.
+    Exec,
 }
 
 /// A simulated terminal.
@@ -84,6 +91,8 @@ pub(super) struct RawHal {
     #[serde(default)]
     mock: RawMock,
     vendor: Option<RawVendor>,
+    #[serde(default)]
+    exec: exec::RawExec,
 }
 
 #[derive(Debug, Deserialize)]
@@ -109,13 +118,14 @@ impl Default for RawMock {
 
 /// What may be written for a capability, beside `none`.
 const fn choices(capability: Capability) -> &'static [(&'static str, Source)] {
+    const MOCK: (&str, Source) = ("mock", Source::Mock);
+    const VENDOR: (&str, Source) = ("vendor", Source::Vendor);
+    const EXEC: (&str, Source) = ("exec", Source::Exec);
     match capability {
-        Capability::Payments
-        | Capability::Screen
-        | Capability::Logs
-        | Capability::Firmware
-        | Capability::Power
-        | Capability::Health => &[("mock", Source::Mock), ("vendor", Source::Vendor)],
+        Capability::Payments | Capability::Firmware | Capability::Logs | Capability::Power => {
+            &[MOCK, VENDOR]
+        }
+        Capability::Screen | Capability::Health => &[MOCK, VENDOR, EXEC],
     }
 }
 
@@ -151,12 +161,14 @@ pub(super) fn checked(raw: RawHal, problems: &mut Problems<'_>) -> HalConfig {
             seed: raw.mock.seed,
         },
         vendor: None,
+        exec: exec::checked(raw.exec, problems),
     };
     if !config.uses(|_| true) && problems.is_empty() {
         problems.add("hal.backend", "missing, want a backend, or one for each capability");
     }
     let uses_vendor = config.uses(|s| matches!(s, Source::Vendor | Source::VendorIfOffered));
     config.vendor = vendor(raw.vendor, uses_vendor, problems);
+    config.exec.check_use(&config, problems);
     config
 }
 
@@ -251,8 +263,12 @@ mod tests {
         for (text, problem) in [
             ("", "hal.backend: missing"),
             ("payments = \"none\"", "hal.backend: missing"),
-            ("backend = \"magic\"", "hal.backend: got \"magic\", want one of mock, vendor"),
-            ("screen = \"tv\"", "hal.screen: got \"tv\", want one of mock, vendor, none"),
+            ("backend = \"magic\"", "hal.backend: got \"magic\", want one of exec, mock, vendor"),
+            ("screen = \"tv\"", "hal.screen: got \"tv\", want one of mock, vendor, exec, none"),
+            ("logs = \"exec\"", "hal.logs: got \"exec\", want one of mock, vendor, none"),
+            ("screen = \"exec\"", "hal.exec.screen: missing, want the path of a program"),
+            ("health = [\"exec\"]", "hal.exec.health: missing"),
+            ("backend = \"mock\"\n[exec]\nscreen = \"menu\"", "hal.exec.screen: got \"menu\""),
             ("health = [\"tv\"]", "hal.health: got \"tv\""),
             ("backend = \"vendor\"", "hal.vendor.socket: missing"),
             ("screen = \"vendor\"", "hal.vendor.socket: missing"),

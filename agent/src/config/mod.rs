@@ -16,7 +16,7 @@ use terminal_core::engine::BackoffSettings;
 use terminal_hal::{OperationKind, text::line_problem};
 
 use crate::link::{ClientIdentity, LinkConfig, LinkUrl, ProxyConfig, Timeouts, Trust};
-pub use hal::{HalConfig, MockHalConfig, Source, VendorHalConfig};
+pub use hal::{ExecHalConfig, HalConfig, MockHalConfig, Source, VendorHalConfig};
 use raw::RawConfig;
 
 /// Everything that the agent needs to know, checked.

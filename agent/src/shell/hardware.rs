@@ -6,6 +6,8 @@ use terminal_core::engine::Event;
 use terminal_hal::{
     ErrorCode, Failure,
     api::{Capability, Hal, HalFuture, Health},
+    child::Runner,
+    exec::{self, ExecConfig},
     mock::{MockConfig, MockTerminal},
     status::TerminalHealth,
     vendor::{Vendor, VendorConfig, VendorNews},
@@ -17,7 +19,7 @@ use tokio::{
 };
 
 use super::run::RunError;
-use crate::config::{Config, HalConfig, Source};
+use crate::config::{Config, ExecHalConfig, HalConfig, Source};
 
 /// News of the payment application lead to one look at its state per this time.
 const HEALTH_INTERVAL_MIN: Duration = Duration::from_secs(1);
@@ -47,6 +49,11 @@ pub(super) async fn open(
             Hal::default()
         },
         vendor: vendor(hal, tasks, news).await?,
+        exec: if hal.uses(|source| source == Source::Exec) {
+            exec(hal, &runner(config)?)
+        } else {
+            Hal::default()
+        },
     };
     let from = |source: &Option<Source>| source.map(|source| backends.of(source));
     let sources = hal.health.iter().filter_map(|source| backends.of(*source).health.clone());
@@ -64,6 +71,7 @@ pub(super) async fn open(
 struct Backends {
     mock: Hal,
     vendor: Hal,
+    exec: Hal,
 }
 
 impl Backends {
@@ -71,6 +79,7 @@ impl Backends {
         match source {
             Source::Mock => &self.mock,
             Source::Vendor | Source::VendorIfOffered => &self.vendor,
+            Source::Exec => &self.exec,
         }
     }
 }
@@ -88,6 +97,19 @@ fn mock(config: &Config, rebooting: &Arc<Notify>) -> Result<Hal, RunError> {
         ..MockConfig::default()
     })?;
     Ok(mock.hal())
+}
+
+/// Where the programs are on record that run: a folder that is empty after a boot.
+fn runner(config: &Config) -> Result<Runner, RunError> {
+    let folder = config.control.socket.with_file_name("children");
+    Runner::open(folder.clone())
+        .map_err(|source| RunError::Directory { path: folder.display().to_string(), source })
+}
+
+fn exec(config: &HalConfig, runner: &Runner) -> Hal {
+    const ROOT: u32 = 0;
+    let ExecHalConfig { screen, health } = config.exec.clone();
+    exec::hal(ExecConfig { screen, health, owner: ROOT }, runner)
 }
 
 /// What is named is taken without asking, so that the agent starts before the application; for the
