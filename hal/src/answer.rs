@@ -110,6 +110,7 @@ pub(crate) fn health(mut answer: Value) -> serde_json::Result<TerminalHealth> {
     forget_unreadable::<Option<u8>>(&mut answer, "battery_level");
     forget_unreadable::<Option<PowerSource>>(&mut answer, "power");
     forget_unreadable::<Option<Network>>(&mut answer, "network");
+    forget_unreadable::<Option<i16>>(&mut answer, "temperature_c");
     forget_unreadable::<Option<Printer>>(&mut answer, "printer");
     forget_unreadable::<Option<OfflineQueue>>(&mut answer, "offline_queue");
     forget_unreadable::<Option<Batch>>(&mut answer, "batch");

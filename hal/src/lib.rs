@@ -18,6 +18,8 @@ pub mod error;
 #[cfg(feature = "exec")]
 pub mod exec;
 pub mod ids;
+#[cfg(feature = "linux")]
+pub mod linux;
 #[cfg(feature = "mock")]
 pub mod mock;
 pub mod operation;

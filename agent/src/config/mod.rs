@@ -216,7 +216,7 @@ fn checked(raw: RawConfig, problems: &mut Problems<'_>) -> Option<Config> {
     for host in &raw.uploads.hosts {
         problems.line("uploads.hosts", host);
     }
-    let hal = hal::checked(raw.hal, problems);
+    let hal = hal::checked(raw.hal, &raw.store.directory, problems);
     let log = log(&raw.log, problems);
     let link = link(raw.cloud, problems)?;
     Some(Config {

@@ -8,6 +8,7 @@ use terminal_hal::{
     api::{Capability, Hal, HalFuture, Health},
     child::Runner,
     exec::{self, ExecConfig},
+    linux,
     mock::{MockConfig, MockTerminal},
     status::TerminalHealth,
     vendor::{Vendor, VendorConfig, VendorNews},
@@ -42,6 +43,7 @@ pub(super) async fn open(
     news: HardwareNews,
 ) -> Result<Hal, RunError> {
     let hal = &config.hal;
+    let (exec, linux) = programs(config)?;
     let backends = Backends {
         mock: if hal.uses(|source| source == Source::Mock) {
             mock(config, rebooting)?
@@ -49,11 +51,8 @@ pub(super) async fn open(
             Hal::default()
         },
         vendor: vendor(hal, tasks, news).await?,
-        exec: if hal.uses(|source| source == Source::Exec) {
-            exec(hal, &runner(config)?)
-        } else {
-            Hal::default()
-        },
+        exec,
+        linux,
     };
     let from = |source: &Option<Source>| source.map(|source| backends.of(source));
     let sources = hal.health.iter().filter_map(|source| backends.of(*source).health.clone());
@@ -72,6 +71,7 @@ struct Backends {
     mock: Hal,
     vendor: Hal,
     exec: Hal,
+    linux: Hal,
 }
 
 impl Backends {
@@ -80,6 +80,7 @@ impl Backends {
             Source::Mock => &self.mock,
             Source::Vendor | Source::VendorIfOffered => &self.vendor,
             Source::Exec => &self.exec,
+            Source::Linux => &self.linux,
         }
     }
 }
@@ -99,17 +100,20 @@ fn mock(config: &Config, rebooting: &Arc<Notify>) -> Result<Hal, RunError> {
     Ok(mock.hal())
 }
 
-/// Where the programs are on record that run: a folder that is empty after a boot.
-fn runner(config: &Config) -> Result<Runner, RunError> {
-    let folder = config.control.socket.with_file_name("children");
-    Runner::open(folder.clone())
-        .map_err(|source| RunError::Directory { path: folder.display().to_string(), source })
-}
-
-fn exec(config: &HalConfig, runner: &Runner) -> Hal {
+/// The backends that start programs, with one record of those that run: in a folder that is empty
+/// after a boot.
+fn programs(config: &Config) -> Result<(Hal, Hal), RunError> {
     const ROOT: u32 = 0;
-    let ExecHalConfig { screen, health } = config.exec.clone();
-    exec::hal(ExecConfig { screen, health, owner: ROOT }, runner)
+    let hal = &config.hal;
+    if !hal.uses(|source| matches!(source, Source::Exec | Source::Linux)) {
+        return Ok((Hal::default(), Hal::default()));
+    }
+    let folder = config.control.socket.with_file_name("children");
+    let runner = Runner::open(folder.clone())
+        .map_err(|source| RunError::Directory { path: folder.display().to_string(), source })?;
+    let ExecHalConfig { screen, health } = hal.exec.clone();
+    let exec = exec::hal(ExecConfig { screen, health, owner: ROOT }, &runner);
+    Ok((exec, linux::hal(hal.linux.clone(), &runner)))
 }
 
 /// What is named is taken without asking, so that the agent starts before the application; for the
