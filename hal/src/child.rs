@@ -28,7 +28,7 @@ use tokio::{
 
 use crate::api::Cancellation;
 
-mod failure;
+pub(crate) mod failure;
 mod leftover;
 
 /// What is kept of standard error, for messages.

@@ -309,6 +309,10 @@ mod tests {
                 "hal.linux.journal.components.kernel: empty",
             ),
             (
+                &linux("journal = { components = { a = [\"x.service\"], b = [\"x.service\"] } }"),
+                "hal.linux.journal.components.b: \"x.service\" is named twice",
+            ),
+            (
                 &linux("[[linux.log-files]]\npath = \"/x\"\ncomponent = \"\"\n"),
                 "hal.linux.log-files.component: has 0 characters",
             ),

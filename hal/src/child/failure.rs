@@ -27,10 +27,13 @@ impl Output {
         if self.status.success() {
             return Ok(self);
         }
-        let complaint =
-            bounded(self.stderr.lines().next().unwrap_or_default(), COMPLAINT_CHARS_MAX);
-        let reason =
-            format!("{} ended with {}: {complaint}", program.path().display(), self.status);
+        let (name, complaint) = (program.path().display(), complaint(&self.stderr));
+        let reason = format!("{name} ended with {}: {complaint}", self.status);
         Err(effect.failure(ErrorCode::DeviceFault, &reason))
     }
+}
+
+/// What of standard error gets into a reason: the start of its first line.
+pub(crate) fn complaint(stderr: &str) -> String {
+    bounded(stderr.lines().next().unwrap_or_default(), COMPLAINT_CHARS_MAX)
 }

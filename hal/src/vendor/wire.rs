@@ -17,10 +17,7 @@ use crate::{
     },
 };
 
-pub use crate::{
-    answer::{FailureData, WireFailure},
-    api::LOG_MESSAGE_CHARS_MAX,
-};
+pub use crate::answer::{FailureData, WireFailure};
 
 /// Version of this protocol.
 pub const PROTOCOL_VERSION: u32 = 1;
@@ -36,6 +33,8 @@ pub const ANSWER_MS_MAX: u64 = 5_000;
 pub const WRITE_MS_MAX: u64 = 10_000;
 /// Most log lines of one page.
 pub const LOG_PAGE_LINES_MAX: usize = 256;
+/// Most characters of a log line's message; the rest is cut.
+pub const LOG_MESSAGE_CHARS_MAX: usize = crate::api::LOG_MESSAGE_CHARS_MAX;
 /// Most characters of the name of a phase.
 pub const PHASE_CHARS_MAX: usize = 32;
 /// Most characters of an instance, of a cursor and of names in `hello`.

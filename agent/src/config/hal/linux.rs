@@ -1,7 +1,7 @@
 //! The section `[hal.linux]`: where things are on a Linux system.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
@@ -146,6 +146,7 @@ fn journal(raw: RawJournal, problems: &mut Problems<'_>) -> JournalConfig {
     if let Some(directory) = &raw.directory {
         problems.absolute("hal.linux.journal.directory", directory);
     }
+    let mut named = BTreeSet::new();
     for (component, sources) in &raw.components {
         let key = format!("hal.linux.journal.components.{component}");
         check_component(&key, component, problems);
@@ -154,6 +155,9 @@ fn journal(raw: RawJournal, problems: &mut Problems<'_>) -> JournalConfig {
         }
         for source in sources {
             problems.line(&key, source);
+            if !named.insert(source) {
+                problems.add(&key, &format!("{source:?} is named twice, want it in one component"));
+            }
         }
     }
     let sources = raw.components.values().map(Vec::len).sum::<usize>() as u64;

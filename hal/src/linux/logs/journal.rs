@@ -9,9 +9,8 @@ use crate::{
     ErrorCode, Failure,
     answer::Effect,
     api::{LogLine, LogRange},
-    child::{Program, Runner, Streaming},
+    child::{Program, Runner, Streaming, failure::complaint},
     operation::send_logs::LogLevel,
-    text::bounded,
 };
 
 /// Bytes of an entry in JSON. One that is longer is left out, and counted in the agent's log.
@@ -105,7 +104,7 @@ impl Journal {
         let Some(program) = self.program.take() else { return Ok(()) };
         let (status, said) =
             program.end().await.map_err(|error| self.failure(&error.to_string()))?;
-        let said = bounded(said.lines().next().unwrap_or_default(), 120);
+        let said = complaint(&said);
         if !status.success() {
             return Err(self.failure(&format!("{status}: {said}")));
         }

@@ -73,6 +73,15 @@ async fn a_file_and_its_rotations_are_one_log_oldest_line_first() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_rotated_while_it_is_looked_for_is_read_once() {
+    let system = app();
+    system.write("app.log", "2026-06-29T12:00:00Z once\n");
+    // It has been opened under its first name when it gets the second.
+    fs::hard_link(system.path("app.log"), system.path("app.log.1")).unwrap();
+    assert_eq!(messages(&lines(&system, &day()).await.unwrap()), ["once"]);
+}
+
+#[tokio::test]
 async fn lines_without_a_time_belong_to_the_one_before_them_also_across_files() {
     let system = app();
     system.write("app.log.1", "  no time yet\n2026-06-29T11:00:00Z ERROR crash\n  at one\n");
