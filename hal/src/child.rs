@@ -28,6 +28,7 @@ use tokio::{
 
 use crate::api::Cancellation;
 
+pub(crate) mod failure;
 mod leftover;
 
 /// What is kept of standard error, for messages.

@@ -6,6 +6,8 @@
 //!
 //! It never talks to the cloud, never stores operations and never decides whether one may run.
 
+#[cfg(any(feature = "child", feature = "vendor"))]
+mod answer;
 #[cfg(feature = "api")]
 pub mod api;
 #[cfg(feature = "child")]
@@ -15,7 +17,11 @@ pub mod conformance;
 #[cfg(feature = "api")]
 pub mod durable;
 pub mod error;
+#[cfg(feature = "exec")]
+pub mod exec;
 pub mod ids;
+#[cfg(feature = "linux")]
+pub mod linux;
 #[cfg(feature = "mock")]
 pub mod mock;
 pub mod operation;

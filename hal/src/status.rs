@@ -16,6 +16,9 @@ pub struct TerminalHealth {
     pub network: Option<Network>,
     /// Free bytes where the agent stores its records.
     pub storage_free_bytes: Option<u64>,
+    /// That of the hottest part, in whole degrees Celsius, -60 to 150.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub temperature_c: Option<i16>,
     /// State of the printer.
     pub printer: Option<Printer>,
     /// Payments that wait to be forwarded.
@@ -39,6 +42,7 @@ impl TerminalHealth {
             power: self.power.or(other.power),
             network: self.network.or(other.network),
             storage_free_bytes: self.storage_free_bytes.or(other.storage_free_bytes),
+            temperature_c: self.temperature_c.or(other.temperature_c),
             printer: self.printer.or(other.printer),
             offline_queue: self.offline_queue.or(other.offline_queue),
             batch: self.batch.or(other.batch),
@@ -53,6 +57,7 @@ impl TerminalHealth {
     #[must_use]
     pub fn bounded(mut self) -> Self {
         self.battery_level = self.battery_level.map(|percent| percent.min(100));
+        self.temperature_c = self.temperature_c.map(|degrees| degrees.clamp(-60, 150));
         if let Some(network) = &mut self.network {
             network.rssi_dbm = network.rssi_dbm.map(|rssi| rssi.clamp(-150, 0));
         }

@@ -1,11 +1,15 @@
 //! The section `[hal]`: which backend serves which capability.
 
-use std::path::PathBuf;
+mod exec;
+mod linux;
+
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use terminal_hal::api::Capability;
+use terminal_hal::{api::Capability, linux::LinuxConfig};
 
 use super::Problems;
+pub use exec::ExecHalConfig;
 
 /// Longest path of a Unix socket that Linux can name.
 const SOCKET_PATH_BYTES_MAX: usize = 107;
@@ -29,6 +33,10 @@ pub struct HalConfig {
     pub mock: MockHalConfig,
     /// The payment application; there whenever a source names it.
     pub vendor: Option<VendorHalConfig>,
+    /// Programs.
+    pub exec: ExecHalConfig,
+    /// The system that the agent runs on.
+    pub linux: LinuxConfig,
 }
 
 /// A backend.
@@ -40,6 +48,10 @@ pub enum Source {
     Vendor,
     /// The same, if it says that it can do it.
     VendorIfOffered,
+    /// A program.
+    Exec,
+    /// The system that the agent runs on.
+    Linux,
 }
 
 /// A simulated terminal.
@@ -84,6 +96,10 @@ pub(super) struct RawHal {
     #[serde(default)]
     mock: RawMock,
     vendor: Option<RawVendor>,
+    #[serde(default)]
+    exec: exec::RawExec,
+    #[serde(default)]
+    linux: linux::RawLinux,
 }
 
 #[derive(Debug, Deserialize)]
@@ -109,13 +125,15 @@ impl Default for RawMock {
 
 /// What may be written for a capability, beside `none`.
 const fn choices(capability: Capability) -> &'static [(&'static str, Source)] {
+    const MOCK: (&str, Source) = ("mock", Source::Mock);
+    const VENDOR: (&str, Source) = ("vendor", Source::Vendor);
+    const EXEC: (&str, Source) = ("exec", Source::Exec);
+    const LINUX: (&str, Source) = ("linux", Source::Linux);
     match capability {
-        Capability::Payments
-        | Capability::Screen
-        | Capability::Logs
-        | Capability::Firmware
-        | Capability::Power
-        | Capability::Health => &[("mock", Source::Mock), ("vendor", Source::Vendor)],
+        Capability::Payments | Capability::Firmware => &[MOCK, VENDOR],
+        Capability::Screen => &[MOCK, VENDOR, EXEC],
+        Capability::Logs | Capability::Power => &[MOCK, VENDOR, LINUX],
+        Capability::Health => &[MOCK, VENDOR, LINUX, EXEC],
     }
 }
 
@@ -125,7 +143,7 @@ fn default_source(backend: &str, capability: Capability) -> Option<Source> {
     Some(if named.1 == Source::Vendor { Source::VendorIfOffered } else { named.1 })
 }
 
-pub(super) fn checked(raw: RawHal, problems: &mut Problems<'_>) -> HalConfig {
+pub(super) fn checked(raw: RawHal, store: &Path, problems: &mut Problems<'_>) -> HalConfig {
     let backend = raw.backend.as_deref();
     check_backend(backend, problems);
     let mut source = |capability: Capability, named: Option<&str>| match (named, backend) {
@@ -151,12 +169,16 @@ pub(super) fn checked(raw: RawHal, problems: &mut Problems<'_>) -> HalConfig {
             seed: raw.mock.seed,
         },
         vendor: None,
+        exec: exec::checked(raw.exec, problems),
+        linux: linux::checked(raw.linux, store, problems),
     };
     if !config.uses(|_| true) && problems.is_empty() {
         problems.add("hal.backend", "missing, want a backend, or one for each capability");
     }
     let uses_vendor = config.uses(|s| matches!(s, Source::Vendor | Source::VendorIfOffered));
     config.vendor = vendor(raw.vendor, uses_vendor, problems);
+    config.exec.check_use(&config, problems);
+    linux::check_use(&config, problems);
     config
 }
 
@@ -219,8 +241,13 @@ mod tests {
 
     fn parse(text: &str) -> Result<HalConfig, String> {
         let mut problems = Problems { path: Path::new("agent.toml"), lines: Vec::new() };
-        let config = checked(toml::from_str(text).unwrap(), &mut problems);
+        let raw = toml::from_str(text).unwrap();
+        let config = checked(raw, Path::new("/var/lib/agent"), &mut problems);
         if problems.is_empty() { Ok(config) } else { Err(problems.lines.join("\n")) }
+    }
+
+    fn linux(text: &str) -> String {
+        format!("power = \"linux\"\n[linux]\n{text}")
     }
 
     const SOCKET: &str = "[vendor]\nsocket = \"/run/app.sock\"";
@@ -247,12 +274,55 @@ mod tests {
     }
 
     #[test]
+    fn a_system_needs_nothing_but_the_sources_of_its_logs() {
+        let config = parse("power = \"linux\"\nhealth = [\"linux\", \"mock\"]").unwrap();
+        assert_eq!((config.power, config.logs), (Some(Source::Linux), None));
+        let linux = config.linux;
+        assert_eq!(
+            (linux.root.as_path(), linux.disk.as_path()),
+            (Path::new("/"), Path::new("/var/lib/agent"))
+        );
+        let text = "logs = \"linux\"\n[linux.journal.components]\nkernel = [\"kernel\"]";
+        assert!(!parse(text).unwrap().linux.logs.is_empty());
+    }
+
+    #[test]
     fn what_is_wrong_is_named_with_what_would_be_right() {
         for (text, problem) in [
             ("", "hal.backend: missing"),
             ("payments = \"none\"", "hal.backend: missing"),
-            ("backend = \"magic\"", "hal.backend: got \"magic\", want one of mock, vendor"),
-            ("screen = \"tv\"", "hal.screen: got \"tv\", want one of mock, vendor, none"),
+            (
+                "backend = \"magic\"",
+                "hal.backend: got \"magic\", want one of exec, linux, mock, vendor",
+            ),
+            ("screen = \"tv\"", "hal.screen: got \"tv\", want one of mock, vendor, exec, none"),
+            ("logs = \"exec\"", "hal.logs: got \"exec\", want one of mock, vendor, linux, none"),
+            ("logs = \"linux\"", "hal.linux.journal.components: missing"),
+            (&linux("root = \"here\""), "hal.linux.root: got \"here\", want an absolute path"),
+            (&linux("disk = \"here\""), "hal.linux.disk: got \"here\""),
+            (
+                &linux("[linux.interfaces.usb0]\ntype = \"modem\""),
+                "hal.linux.interfaces.usb0.type: got \"modem\", want ethernet, wifi or cellular",
+            ),
+            (
+                &linux("[linux.journal.components]\nkernel = []"),
+                "hal.linux.journal.components.kernel: empty",
+            ),
+            (
+                &linux("journal = { components = { a = [\"x.service\"], b = [\"x.service\"] } }"),
+                "hal.linux.journal.components.b: \"x.service\" is named twice",
+            ),
+            (
+                &linux("[[linux.log-files]]\npath = \"/x\"\ncomponent = \"\"\n"),
+                "hal.linux.log-files.component: has 0 characters",
+            ),
+            (
+                &linux("log-files = [{ path = \"/x\", component = \"x\", time-format = \"us\" }]"),
+                "hal.linux.log-files.time-format: got \"us\", want rfc3339 or syslog",
+            ),
+            ("screen = \"exec\"", "hal.exec.screen: missing, want the path of a program"),
+            ("health = [\"exec\"]", "hal.exec.health: missing"),
+            ("backend = \"mock\"\n[exec]\nscreen = \"menu\"", "hal.exec.screen: got \"menu\""),
             ("health = [\"tv\"]", "hal.health: got \"tv\""),
             ("backend = \"vendor\"", "hal.vendor.socket: missing"),
             ("screen = \"vendor\"", "hal.vendor.socket: missing"),

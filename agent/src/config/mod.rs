@@ -16,7 +16,7 @@ use terminal_core::engine::BackoffSettings;
 use terminal_hal::{OperationKind, text::line_problem};
 
 use crate::link::{ClientIdentity, LinkConfig, LinkUrl, ProxyConfig, Timeouts, Trust};
-pub use hal::{HalConfig, MockHalConfig, Source, VendorHalConfig};
+pub use hal::{ExecHalConfig, HalConfig, MockHalConfig, Source, VendorHalConfig};
 use raw::RawConfig;
 
 /// Everything that the agent needs to know, checked.
@@ -216,7 +216,7 @@ fn checked(raw: RawConfig, problems: &mut Problems<'_>) -> Option<Config> {
     for host in &raw.uploads.hosts {
         problems.line("uploads.hosts", host);
     }
-    let hal = hal::checked(raw.hal, problems);
+    let hal = hal::checked(raw.hal, &raw.store.directory, problems);
     let log = log(&raw.log, problems);
     let link = link(raw.cloud, problems)?;
     Some(Config {

@@ -6,6 +6,9 @@ use terminal_core::engine::Event;
 use terminal_hal::{
     ErrorCode, Failure,
     api::{Capability, Hal, HalFuture, Health},
+    child::Runner,
+    exec::{self, ExecConfig},
+    linux,
     mock::{MockConfig, MockTerminal},
     status::TerminalHealth,
     vendor::{StandingLock, Vendor, VendorConfig, VendorNews},
@@ -17,7 +20,7 @@ use tokio::{
 };
 
 use super::run::RunError;
-use crate::config::{Config, HalConfig, Source};
+use crate::config::{Config, ExecHalConfig, HalConfig, Source};
 
 /// News of the payment application lead to one look at its state per this time.
 const HEALTH_INTERVAL_MIN: Duration = Duration::from_secs(1);
@@ -41,6 +44,7 @@ pub(super) async fn open(
     standing_lock: watch::Receiver<Option<StandingLock>>,
 ) -> Result<Hal, RunError> {
     let hal = &config.hal;
+    let (exec, linux) = programs(config)?;
     let backends = Backends {
         mock: if hal.uses(|source| source == Source::Mock) {
             mock(config, rebooting)?
@@ -48,6 +52,8 @@ pub(super) async fn open(
             Hal::default()
         },
         vendor: vendor(hal, tasks, news, standing_lock).await?,
+        exec,
+        linux,
     };
     let from = |source: &Option<Source>| source.map(|source| backends.of(source));
     let sources = hal.health.iter().filter_map(|source| backends.of(*source).health.clone());
@@ -70,6 +76,8 @@ pub(super) const fn is_vendor(source: Option<Source>) -> bool {
 struct Backends {
     mock: Hal,
     vendor: Hal,
+    exec: Hal,
+    linux: Hal,
 }
 
 impl Backends {
@@ -77,6 +85,8 @@ impl Backends {
         match source {
             Source::Mock => &self.mock,
             Source::Vendor | Source::VendorIfOffered => &self.vendor,
+            Source::Exec => &self.exec,
+            Source::Linux => &self.linux,
         }
     }
 }
@@ -94,6 +104,22 @@ fn mock(config: &Config, rebooting: &Arc<Notify>) -> Result<Hal, RunError> {
         ..MockConfig::default()
     })?;
     Ok(mock.hal())
+}
+
+/// The backends that start programs, with one record of those that run: in a folder that is empty
+/// after a boot.
+fn programs(config: &Config) -> Result<(Hal, Hal), RunError> {
+    const ROOT: u32 = 0;
+    let hal = &config.hal;
+    if !hal.uses(|source| matches!(source, Source::Exec | Source::Linux)) {
+        return Ok((Hal::default(), Hal::default()));
+    }
+    let folder = config.control.socket.with_file_name("children");
+    let runner = Runner::open(folder.clone())
+        .map_err(|source| RunError::Directory { path: folder.display().to_string(), source })?;
+    let ExecHalConfig { screen, health } = hal.exec.clone();
+    let exec = exec::hal(ExecConfig { screen, health, owner: ROOT }, &runner);
+    Ok((exec, linux::hal(hal.linux.clone(), &runner)))
 }
 
 /// What is named is taken without asking, so that the agent starts before the application; for the

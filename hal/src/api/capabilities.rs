@@ -16,6 +16,7 @@ use crate::{
         check_update::ComponentVersion, reboot::BootReason, send_logs::LogLevel,
     },
     status::TerminalHealth,
+    text::bounded,
 };
 
 /// The payment application.
@@ -147,6 +148,11 @@ pub struct LogRange {
 /// the end of the range.
 pub type LogStream = mpsc::Receiver<Result<LogLine, Failure>>;
 
+/// Most characters of the name of a component.
+pub const LOG_COMPONENT_CHARS_MAX: usize = 64;
+/// Most characters of the message of a line; the rest is cut.
+pub const LOG_MESSAGE_CHARS_MAX: usize = 8_192;
+
 /// One line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogLine {
@@ -158,6 +164,16 @@ pub struct LogLine {
     pub component: String,
     /// What happened. Never card data.
     pub message: String,
+}
+
+impl LogLine {
+    /// Cut to the documented limits.
+    #[must_use]
+    pub fn bounded(mut self) -> Self {
+        self.component = bounded(&self.component, LOG_COMPONENT_CHARS_MAX);
+        self.message = bounded(&self.message, LOG_MESSAGE_CHARS_MAX);
+        self
+    }
 }
 
 /// Software updates.
@@ -231,6 +247,9 @@ pub enum UpdateState {
     /// Cannot tell.
     Unknown,
 }
+
+/// Characters of a message that fit on the screen.
+pub const SCREEN_MESSAGE_CHARS_MAX: usize = 60;
 
 /// The screen.
 pub trait Screen: Send + Sync {

@@ -14,8 +14,9 @@ mod capabilities;
 pub use crate::operation::{IfPaymentActive, SettingProblem};
 pub use call::{Call, CallHandle, Cancellation, Progress, call};
 pub use capabilities::{
-    CloseState, Firmware, Health, HoldPolicy, InstallOutcome, LockRequest, LogLine, LogRange,
-    LogStream, Logs, PaymentActivity, Payments, Power, Screen, SettingsOutcome, UpdateState,
+    CloseState, Firmware, Health, HoldPolicy, InstallOutcome, LOG_COMPONENT_CHARS_MAX,
+    LOG_MESSAGE_CHARS_MAX, LockRequest, LogLine, LogRange, LogStream, Logs, PaymentActivity,
+    Payments, Power, SCREEN_MESSAGE_CHARS_MAX, Screen, SettingsOutcome, UpdateState,
 };
 
 /// What a backend's method returns: boxed, so that backends can be chosen by configuration.

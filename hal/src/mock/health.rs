@@ -36,6 +36,7 @@ fn snapshot(shared: &Shared) -> TerminalHealth {
         power: Some(power),
         network: script.network,
         storage_free_bytes: None,
+        temperature_c: None,
         printer: Some(script.printer),
         offline_queue: Some(OfflineQueue {
             count: count(state.offline.len()),

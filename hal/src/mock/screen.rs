@@ -2,13 +2,10 @@
 
 use super::{MockTerminal, script::Method, shared::Shared, state::OpenMenu};
 use crate::{
-    api::{Call, HalFuture, Screen},
+    api::{Call, HalFuture, SCREEN_MESSAGE_CHARS_MAX, Screen},
     operation::{OpenMenuParameters, OpenMenuResult, open_menu::Menu},
     text::bounded,
 };
-
-/// Characters of a message that fit on the screen.
-const MESSAGE_CHARS_MAX: usize = 60;
 
 /// What somebody in front of the terminal sees.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +54,7 @@ impl Screen for MockTerminal {
     fn show_message<'a>(&'a self, message: Option<&'a str>) -> HalFuture<'a, ()> {
         Box::pin(self.perform(Method::ShowMessage, None, move |shared| {
             shared.commit(|state| {
-                state.screen.message = message.map(|text| bounded(text, MESSAGE_CHARS_MAX));
+                state.screen.message = message.map(|text| bounded(text, SCREEN_MESSAGE_CHARS_MAX));
                 Ok(())
             })
         }))

@@ -5,7 +5,7 @@ use super::{
     request::Effect,
     wire::{RpcError, rpc},
 };
-use crate::{ErrorCode, Failure, SideEffects};
+use crate::{ErrorCode, Failure};
 
 /// Why an answer will never come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ impl Lost {
             Self::Connection => "the payment application went away before it answered",
             Self::Time => "the payment application did not answer in time:",
         };
-        with_effect(Failure::new(ErrorCode::HalUnavailable, format!("{what} {method}")), effect)
+        effect.failure(ErrorCode::HalUnavailable, &format!("{what} {method}"))
     }
 }
 
@@ -62,14 +62,7 @@ pub(super) fn refused(method: &str, error: &RpcError, effect: Effect) -> Failure
         }
         (code, _) => {
             let reason = format!("the payment application answered {method} with {code}: {text}");
-            with_effect(Failure::new(ErrorCode::DeviceFault, reason), effect)
+            effect.failure(ErrorCode::DeviceFault, &reason)
         }
-    }
-}
-
-fn with_effect(failure: Failure, effect: Effect) -> Failure {
-    match effect {
-        Effect::None => failure,
-        Effect::Possible => failure.with_side_effects(SideEffects::Unknown),
     }
 }

@@ -4,7 +4,6 @@ use serde_json::Value;
 
 use super::{
     Vendor,
-    lenient::drop_unreadable,
     once::Fate,
     payments::unreadable_state,
     request::{self, Effect, deadline, operation},
@@ -12,6 +11,7 @@ use super::{
 };
 use crate::{
     ErrorCode, Failure, OperationId, SideEffects,
+    answer::drop_unreadable,
     api::{Call, Firmware, HalFuture, InstallOutcome, UpdateState},
     operation::{
         CheckUpdateParameters, CheckUpdateResult, UpdateParameters,

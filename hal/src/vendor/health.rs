@@ -4,27 +4,20 @@ use serde_json::Value;
 
 use super::{
     Vendor,
-    lenient::forget_unreadable,
-    request::{Effect, read},
+    request::{Effect, unreadable},
     wire::{Empty, method},
 };
 use crate::{
+    answer,
     api::{HalFuture, Health},
-    status::{Batch, Network, OfflineQueue, PowerSource, Printer, TerminalHealth},
+    status::TerminalHealth,
 };
 
 impl Health for Vendor {
     fn health(&self) -> HalFuture<'_, TerminalHealth> {
         Box::pin(async {
-            let mut answer: Value = self.ask(method::HEALTH, &Empty {}).await?;
-            forget_unreadable::<Option<u8>>(&mut answer, "battery_level");
-            forget_unreadable::<Option<PowerSource>>(&mut answer, "power");
-            forget_unreadable::<Option<Network>>(&mut answer, "network");
-            forget_unreadable::<Option<Printer>>(&mut answer, "printer");
-            forget_unreadable::<Option<OfflineQueue>>(&mut answer, "offline_queue");
-            forget_unreadable::<Option<Batch>>(&mut answer, "batch");
-            let health: TerminalHealth = read(method::HEALTH, answer, Effect::None)?;
-            Ok(health.bounded())
+            let said: Value = self.ask(method::HEALTH, &Empty {}).await?;
+            answer::health(said).map_err(|error| unreadable(method::HEALTH, &error, Effect::None))
         })
     }
 }

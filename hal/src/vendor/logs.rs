@@ -4,16 +4,13 @@ use tokio::{sync::mpsc, time::Instant};
 
 use super::{
     Vendor,
-    lenient::drop_unreadable,
     request::{Effect, operation, read},
-    wire::{
-        CURSOR_CHARS_MAX, LOG_MESSAGE_CHARS_MAX, LOG_PAGE_LINES_MAX, LogPage, ReadLogs, method,
-    },
+    wire::{CURSOR_CHARS_MAX, LOG_PAGE_LINES_MAX, LogPage, ReadLogs, method},
 };
 use crate::{
     ErrorCode, Failure,
+    answer::drop_unreadable,
     api::{Call, HalFuture, LogLine, LogRange, LogStream, Logs},
-    text::bounded,
 };
 
 /// Lines that wait for the reader.
@@ -93,10 +90,7 @@ impl Vendor {
         drop_unreadable::<LogLine>(&mut answer, "lines");
         let mut page: LogPage = read(method::READ_LOGS, answer, Effect::None)?;
         page.lines.truncate(LOG_PAGE_LINES_MAX);
-        for line in &mut page.lines {
-            line.component = bounded(&line.component, 64);
-            line.message = bounded(&line.message, LOG_MESSAGE_CHARS_MAX);
-        }
+        page.lines = page.lines.into_iter().map(LogLine::bounded).collect();
         check_cursor(&page, cursor.as_deref())?;
         Ok(page)
     }

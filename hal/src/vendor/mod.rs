@@ -12,7 +12,6 @@ mod connection;
 mod failure;
 mod firmware;
 mod health;
-mod lenient;
 pub mod lines;
 mod logs;
 mod once;

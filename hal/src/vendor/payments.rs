@@ -7,7 +7,6 @@ use tokio::time::Instant;
 
 use super::{
     Vendor,
-    lenient::drop_unreadable,
     once::Fate,
     request::{self, Effect, deadline, operation},
     wire::{
@@ -17,6 +16,7 @@ use super::{
 };
 use crate::{
     ErrorCode, Failure, OperationId, SideEffects,
+    answer::drop_unreadable,
     api::{
         Call, CloseState, HalFuture, HoldPolicy, IfPaymentActive, LockRequest, PaymentActivity,
         Payments, SettingProblem, SettingsOutcome,

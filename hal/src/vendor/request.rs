@@ -17,8 +17,9 @@ use super::{
     supervisor::Link,
     wire::{ANSWER_MS_MAX, Operation, OperationContext, RpcError},
 };
+pub(super) use crate::answer::Effect;
 use crate::{
-    ErrorCode, Failure, OperationId, SideEffects,
+    ErrorCode, Failure, OperationId,
     api::{Call, HoldPolicy},
 };
 
@@ -30,15 +31,6 @@ const GRACE: Duration = Duration::from_secs(10);
 const SENDS_MAX: u32 = 3;
 /// Holds that are remembered; there is never more than one per operation that runs.
 const HOLDS_MAX: usize = 16;
-
-/// Whether an answer that never came may mean that something has happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Effect {
-    /// A question.
-    None,
-    /// An order.
-    Possible,
-}
 
 /// How a request ended.
 pub(super) enum Ended {
@@ -170,14 +162,12 @@ pub(super) fn read<T: DeserializeOwned>(
     answer: Value,
     effect: Effect,
 ) -> Result<T, Failure> {
-    serde_json::from_value(answer).map_err(|error| {
-        let reason = format!("the payment application answered {method} unreadably: {error}");
-        let failure = Failure::new(ErrorCode::DeviceFault, reason);
-        match effect {
-            Effect::None => failure,
-            Effect::Possible => failure.with_side_effects(SideEffects::Unknown),
-        }
-    })
+    serde_json::from_value(answer).map_err(|error| unreadable(method, &error, effect))
+}
+
+pub(super) fn unreadable(method: &str, error: &serde_json::Error, effect: Effect) -> Failure {
+    let reason = format!("the payment application answered {method} unreadably: {error}");
+    effect.failure(ErrorCode::DeviceFault, &reason)
 }
 
 /// The time at which the answer to an operation is given up.

@@ -6,13 +6,10 @@ use super::{
     wire::{Empty, ShowMessage, method},
 };
 use crate::{
-    api::{Call, HalFuture, Screen},
+    api::{Call, HalFuture, SCREEN_MESSAGE_CHARS_MAX, Screen},
     operation::{OpenMenuParameters, OpenMenuResult},
     text::bounded,
 };
-
-/// Characters of a message that fit on the screen.
-const MESSAGE_CHARS_MAX: usize = 60;
 
 impl Screen for Vendor {
     fn open_menu<'a>(
@@ -37,7 +34,7 @@ impl Screen for Vendor {
 
     fn show_message<'a>(&'a self, message: Option<&'a str>) -> HalFuture<'a, ()> {
         Box::pin(async move {
-            let message = message.map(|text| bounded(text, MESSAGE_CHARS_MAX));
+            let message = message.map(|text| bounded(text, SCREEN_MESSAGE_CHARS_MAX));
             let Empty {} = self.ask(method::SHOW_MESSAGE, &ShowMessage { message }).await?;
             Ok(())
         })

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
-    BootId, ErrorCode, Failure, OperationId, SideEffects, Timestamp,
+    BootId, Failure, OperationId, Timestamp,
     api::{LogLine, PaymentActivity},
     operation::{
         ConfigureResult, EndOfDayParameters, EndOfDayResult, IfPaymentActive, OpenMenuParameters,
@@ -16,6 +16,8 @@ use crate::{
         send_logs::LogLevel,
     },
 };
+
+pub use crate::answer::{FailureData, WireFailure};
 
 /// Version of this protocol.
 pub const PROTOCOL_VERSION: u32 = 1;
@@ -32,7 +34,7 @@ pub const WRITE_MS_MAX: u64 = 10_000;
 /// Most log lines of one page.
 pub const LOG_PAGE_LINES_MAX: usize = 256;
 /// Most characters of a log line's message; the rest is cut.
-pub const LOG_MESSAGE_CHARS_MAX: usize = 8_192;
+pub const LOG_MESSAGE_CHARS_MAX: usize = crate::api::LOG_MESSAGE_CHARS_MAX;
 /// Most characters of the name of a phase.
 pub const PHASE_CHARS_MAX: usize = 32;
 /// Most characters of an instance, of a cursor and of names in `hello`.
@@ -150,22 +152,6 @@ pub struct RpcError {
     pub data: Option<FailureData>,
 }
 
-/// What programs must know about a failed operation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FailureData {
-    /// From the catalogue.
-    pub code: String,
-    /// As the catalogue says when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retryable: Option<bool>,
-    /// When trying again makes sense.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retry_after_s: Option<u32>,
-    /// `none`, `partial` or `unknown`; anything else counts as `unknown`.
-    #[serde(default)]
-    pub side_effects: String,
-}
-
 /// What cannot be read as data counts as absent: another library's error object is still an error.
 fn lenient<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Option<FailureData>, D::Error> {
     let value = Value::deserialize(input)?;
@@ -184,62 +170,6 @@ impl From<Failure> for RpcError {
         let data = FailureData::from(&failure);
         let message = failure.failure_reason;
         Self { code: rpc::OPERATION_FAILED, message, data: Some(data) }
-    }
-}
-
-impl From<&Failure> for FailureData {
-    fn from(failure: &Failure) -> Self {
-        let side_effects = match failure.side_effects {
-            SideEffects::None => "none",
-            SideEffects::Partial => "partial",
-            SideEffects::Unknown => "unknown",
-        };
-        Self {
-            code: failure.code.as_str().to_owned(),
-            retryable: Some(failure.retryable),
-            retry_after_s: failure.retry_after_s,
-            side_effects: side_effects.to_owned(),
-        }
-    }
-}
-
-/// A failure in the answer to a question.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WireFailure {
-    /// For people.
-    #[serde(default)]
-    pub message: String,
-    /// For programs.
-    #[serde(flatten)]
-    pub data: FailureData,
-}
-
-impl From<Failure> for WireFailure {
-    fn from(failure: Failure) -> Self {
-        Self { data: FailureData::from(&failure), message: failure.failure_reason }
-    }
-}
-
-/// Longest wait that a failure may ask for.
-const RETRY_AFTER_S_MAX: u32 = 86_400;
-
-impl FailureData {
-    /// The failure as the agent knows it. A code that is not in the catalogue becomes
-    /// `DEVICE_FAULT` with that code in the reason.
-    pub(super) fn failure(&self, message: &str) -> Failure {
-        let known = ErrorCode::ALL.iter().find(|code| code.as_str() == self.code);
-        let mut failure = match known {
-            Some(code) => Failure::new(*code, message),
-            None => Failure::new(ErrorCode::DeviceFault, format!("{}: {message}", self.code)),
-        };
-        failure.retryable = self.retryable.unwrap_or(failure.retryable);
-        failure.retry_after_s = self.retry_after_s.map(|seconds| seconds.min(RETRY_AFTER_S_MAX));
-        failure.side_effects = match self.side_effects.as_str() {
-            "none" => SideEffects::None,
-            "partial" => SideEffects::Partial,
-            _ => SideEffects::Unknown,
-        };
-        failure
     }
 }
 

@@ -13,6 +13,7 @@ mod hostile_flood;
 mod hostile_peer;
 mod hostile_terminal;
 mod link;
+mod mixed_hardware;
 mod offline;
 mod peers;
 mod product_path;

@@ -153,10 +153,12 @@ impl Engine {
         self.complete(id, OperationResult::Reboot(result), out);
     }
 
-    /// "Requested" needs the record of the call and an orderly stop of the boot that made it.
+    /// "Requested" needs the record of the call and an orderly stop of the boot that made it. The
+    /// enforced daily restart stops a device in good order too: that it came first is on record.
     fn boot_reason(&self, call: &RestartCall) -> BootReason {
         let stopped = |meta: &super::Meta| meta.boot_id == call.boot_id && meta.clean_stop;
-        if self.previous.as_ref().is_some_and(stopped) {
+        let is_daily = self.identity.boot_reason == BootReason::Daily;
+        if !is_daily && self.previous.as_ref().is_some_and(stopped) {
             BootReason::Requested
         } else {
             self.unrequested_reason()

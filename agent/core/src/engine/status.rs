@@ -152,6 +152,7 @@ fn comparable(health: &TerminalHealth) -> TerminalHealth {
     let mut health = health.clone();
     health.battery_level = health.battery_level.map(|level| level / 10);
     health.storage_free_bytes = None;
+    health.temperature_c = None;
     health.offline_queue = None;
     health.batch = health.batch.map(|batch| terminal_hal::status::Batch { count: 0, ..batch });
     health.network = health.network.map(|n| terminal_hal::status::Network { rssi_dbm: None, ..n });

@@ -70,6 +70,8 @@ fn after_the_call_nothing_starts_in_this_boot() {
 fn a_device_restart_is_done_when_the_boot_id_has_changed_and_requested_needs_a_clean_stop() {
     for (stops, hardware, reason) in [
         (true, BootReason::Power, "requested"),
+        (true, BootReason::Watchdog, "requested"),
+        (true, BootReason::Daily, "daily"),
         (false, BootReason::Power, "power"),
         (false, BootReason::Watchdog, "watchdog"),
         (false, BootReason::Requested, "unknown"),
