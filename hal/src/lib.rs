@@ -13,6 +13,8 @@ pub mod child;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod error;
+#[cfg(feature = "firmware")]
+pub mod firmware;
 pub mod ids;
 #[cfg(feature = "mock")]
 pub mod mock;
@@ -22,6 +24,8 @@ pub mod text;
 pub mod time;
 #[cfg(feature = "vendor")]
 pub mod vendor;
+#[cfg(any(feature = "firmware", feature = "mock"))]
+pub(crate) mod version;
 
 pub use error::{ErrorCode, Failure, SideEffects};
 pub use ids::{BootId, OperationId};
