@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use terminal_hal::api::Capability;
 
-use super::Problems;
+use super::{
+    Problems,
+    updates::{self, RawUpdates, UpdatesConfig},
+};
 
 /// Longest path of a Unix socket that Linux can name.
 const SOCKET_PATH_BYTES_MAX: usize = 107;
@@ -29,6 +32,8 @@ pub struct HalConfig {
     pub mock: MockHalConfig,
     /// The payment application; there whenever a source names it.
     pub vendor: Option<VendorHalConfig>,
+    /// Updates of the whole system; there whenever a source names a way to keep them.
+    pub updates: Option<UpdatesConfig>,
 }
 
 /// A backend.
@@ -40,6 +45,10 @@ pub enum Source {
     Vendor,
     /// The same, if it says that it can do it.
     VendorIfOffered,
+    /// Updates into one of two folders.
+    Ab,
+    /// Updates through RAUC.
+    Rauc,
 }
 
 /// A simulated terminal.
@@ -84,6 +93,7 @@ pub(super) struct RawHal {
     #[serde(default)]
     mock: RawMock,
     vendor: Option<RawVendor>,
+    updates: Option<RawUpdates>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -113,19 +123,29 @@ const fn choices(capability: Capability) -> &'static [(&'static str, Source)] {
         Capability::Payments
         | Capability::Screen
         | Capability::Logs
-        | Capability::Firmware
         | Capability::Power
         | Capability::Health => &[("mock", Source::Mock), ("vendor", Source::Vendor)],
+        Capability::Firmware => &[
+            ("mock", Source::Mock),
+            ("vendor", Source::Vendor),
+            ("ab", Source::Ab),
+            ("rauc", Source::Rauc),
+        ],
     }
 }
 
 /// What `backend` gives to a capability that is not named: nothing, if it does not have it.
 fn default_source(backend: &str, capability: Capability) -> Option<Source> {
     let named = choices(capability).iter().find(|(name, _)| *name == backend)?;
-    Some(if named.1 == Source::Vendor { Source::VendorIfOffered } else { named.1 })
+    match named.1 {
+        Source::Vendor | Source::VendorIfOffered => Some(Source::VendorIfOffered),
+        Source::Mock => Some(Source::Mock),
+        // A way to keep systems is no terminal.
+        Source::Ab | Source::Rauc => None,
+    }
 }
 
-pub(super) fn checked(raw: RawHal, problems: &mut Problems<'_>) -> HalConfig {
+pub(super) fn checked(raw: RawHal, model: &str, problems: &mut Problems<'_>) -> HalConfig {
     let backend = raw.backend.as_deref();
     check_backend(backend, problems);
     let mut source = |capability: Capability, named: Option<&str>| match (named, backend) {
@@ -151,20 +171,31 @@ pub(super) fn checked(raw: RawHal, problems: &mut Problems<'_>) -> HalConfig {
             seed: raw.mock.seed,
         },
         vendor: None,
+        updates: None,
     };
     if !config.uses(|_| true) && problems.is_empty() {
         problems.add("hal.backend", "missing, want a backend, or one for each capability");
     }
     let uses_vendor = config.uses(|s| matches!(s, Source::Vendor | Source::VendorIfOffered));
     config.vendor = vendor(raw.vendor, uses_vendor, problems);
+    config.updates = updates::checked(raw.updates, config.firmware, model, problems);
+    if config.updates.is_some() && config.power.is_none() {
+        problems.add("hal.power", "missing, want what tells one boot from the next");
+    }
     config
 }
 
 fn check_backend(backend: Option<&str>, problems: &mut Problems<'_>) {
     let Some(backend) = backend else { return };
     if Capability::ALL.into_iter().all(|capability| default_source(backend, capability).is_none()) {
-        let mut names: Vec<_> =
-            Capability::ALL.into_iter().flat_map(choices).map(|(name, _)| *name).collect();
+        let named =
+            |capability| choices(capability).iter().map(move |(name, _)| (capability, *name));
+        let mut names: Vec<_> = Capability::ALL
+            .into_iter()
+            .flat_map(named)
+            .filter(|(capability, name)| default_source(name, *capability).is_some())
+            .map(|(_, name)| name)
+            .collect();
         names.sort_unstable();
         names.dedup();
         let problem = format!("got {backend:?}, want one of {}", names.join(", "));
@@ -219,7 +250,7 @@ mod tests {
 
     fn parse(text: &str) -> Result<HalConfig, String> {
         let mut problems = Problems { path: Path::new("agent.toml"), lines: Vec::new() };
-        let config = checked(toml::from_str(text).unwrap(), &mut problems);
+        let config = checked(toml::from_str(text).unwrap(), "n92", &mut problems);
         if problems.is_empty() { Ok(config) } else { Err(problems.lines.join("\n")) }
     }
 

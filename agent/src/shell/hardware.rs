@@ -1,11 +1,13 @@
 //! The hardware: backends as the configuration names them, put together capability by capability.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use terminal_core::engine::Event;
 use terminal_hal::{
-    ErrorCode, Failure,
-    api::{Capability, Hal, HalFuture, Health},
+    ErrorCode, Failure, Timestamp,
+    api::{Capability, Firmware, Hal, HalFuture, Health, Power},
+    child::Runner,
+    firmware::{Folder, SlotFirmware, Source as UpdateBytes, Surroundings, Time},
     mock::{MockConfig, MockTerminal},
     status::TerminalHealth,
     vendor::{Vendor, VendorConfig, VendorNews},
@@ -17,7 +19,12 @@ use tokio::{
 };
 
 use super::run::RunError;
-use crate::config::{Config, HalConfig, Source};
+use crate::{
+    config::{Config, HalConfig, Source, UpdateSource, UpdatesConfig},
+    downloads::HttpsSource,
+    link::{Trust, VerificationClock},
+    sys,
+};
 
 /// News of the payment application lead to one look at its state per this time.
 const HEALTH_INTERVAL_MIN: Duration = Duration::from_secs(1);
@@ -38,6 +45,7 @@ pub(super) async fn open(
     rebooting: &Arc<Notify>,
     tasks: &LocalSet,
     news: HardwareNews,
+    time: &Arc<VerificationClock>,
 ) -> Result<Hal, RunError> {
     let hal = &config.hal;
     let backends = Backends {
@@ -47,23 +55,31 @@ pub(super) async fn open(
             Hal::default()
         },
         vendor: vendor(hal, tasks, news).await?,
+        none: Hal::default(),
     };
     let from = |source: &Option<Source>| source.map(|source| backends.of(source));
     let sources = hal.health.iter().filter_map(|source| backends.of(*source).health.clone());
-    Ok(Hal {
+    let mut composed = Hal {
         payments: from(&hal.payments).and_then(|hal| hal.payments.clone()),
         logs: from(&hal.logs).and_then(|hal| hal.logs.clone()),
         firmware: from(&hal.firmware).and_then(|hal| hal.firmware.clone()),
         screen: from(&hal.screen).and_then(|hal| hal.screen.clone()),
         power: from(&hal.power).and_then(|hal| hal.power.clone()),
         health: several(sources.collect()),
-    })
+    };
+    if let (Some(updates), Some(power)) = (&hal.updates, &composed.power) {
+        let (power, health) = (Arc::clone(power), composed.health.clone());
+        composed.firmware = Some(slots(config, updates, power, health, time)?);
+    }
+    Ok(composed)
 }
 
 /// Everything that each backend can do; nothing for one that is not used.
 struct Backends {
     mock: Hal,
     vendor: Hal,
+    /// What is made of the others, once they are there.
+    none: Hal,
 }
 
 impl Backends {
@@ -71,6 +87,7 @@ impl Backends {
         match source {
             Source::Mock => &self.mock,
             Source::Vendor | Source::VendorIfOffered => &self.vendor,
+            Source::Ab | Source::Rauc => &self.none,
         }
     }
 }
@@ -88,6 +105,52 @@ fn mock(config: &Config, rebooting: &Arc<Notify>) -> Result<Hal, RunError> {
         ..MockConfig::default()
     })?;
     Ok(mock.hal())
+}
+
+/// Updates of the whole system, which look at the rest of the terminal.
+fn slots(
+    config: &Config,
+    updates: &UpdatesConfig,
+    power: Arc<dyn Power>,
+    health: Option<Arc<dyn Health>>,
+    time: &Arc<VerificationClock>,
+) -> Result<Arc<dyn Firmware>, RunError> {
+    let folder = config.control.socket.parent().unwrap_or(Path::new("/")).join("children");
+    let runner = Runner::open(folder.clone())
+        .map_err(|source| RunError::Directory { path: folder.display().to_string(), source })?;
+    let clock = Arc::clone(time);
+    let around = Surroundings {
+        source: update_source(config, &updates.source, time),
+        power,
+        health,
+        clock: Arc::new(move || Time {
+            now: Timestamp::from_unix_ms(clock.now().as_secs().saturating_mul(1000)),
+            is_trusted: sys::clock_is_synchronised(),
+        }),
+        runner,
+    };
+    let path = || updates.firmware.directory.display().to_string();
+    let opened = SlotFirmware::open(updates.firmware.clone(), around);
+    let opened = opened.map_err(|source| RunError::Updates { path: path(), source })?;
+    Ok(Arc::new(opened))
+}
+
+fn update_source(
+    config: &Config,
+    source: &UpdateSource,
+    clock: &Arc<VerificationClock>,
+) -> Arc<dyn UpdateBytes> {
+    match source {
+        UpdateSource::Folder(folder) => Arc::new(Folder(folder.clone())),
+        UpdateSource::Https { url, ca_file, allow_private_addresses } => Arc::new(HttpsSource {
+            url: url.clone(),
+            trust: Trust { ca_file: ca_file.clone(), crl_file: None },
+            proxy: config.link.proxy.clone(),
+            timeouts: config.link.timeouts,
+            clock: Arc::clone(clock),
+            allow_private_addresses: *allow_private_addresses,
+        }),
+    }
 }
 
 /// What is named is taken without asking, so that the agent starts before the application; for the

@@ -52,6 +52,14 @@ pub enum RunError {
     /// The hardware layer does not say who or where it is.
     #[error("hardware layer: {0}")]
     Hardware(Failure),
+    /// The records of updates cannot be read.
+    #[error("updates in {path}: {source}")]
+    Updates {
+        /// Their folder.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
     /// The control socket cannot be made.
     #[error("control socket {path}: {source}")]
     Control {
@@ -138,7 +146,10 @@ impl Shell {
         let (event_sender, events) = mpsc::channel(EVENTS_MAX);
         let (health_changed, health_changes) = mpsc::channel(1);
         let news = HardwareNews { events: event_sender.clone(), health_changed };
-        let hal = hardware::open(&config, &rebooting, &tasks, news).await?;
+        let verification_clock = Arc::new(VerificationClock::default());
+        let good_time_file = config.store.directory.join("last-good-time");
+        let last_good_time = LastGoodTime::load(good_time_file, &verification_clock);
+        let hal = hardware::open(&config, &rebooting, &tasks, news, &verification_clock).await?;
         let (boot_id, boot_reason) = boot(&hal).await?;
         let identity = Identity {
             terminal_id: config.terminal.id.clone(),
@@ -158,9 +169,6 @@ impl Shell {
             .map(|damage| format!("{}; moved to {}", damage.reason, damage.moved_to.display()));
         let engine = Engine::new(identity, settings, snapshot, damage, &clock::moment());
 
-        let verification_clock = Arc::new(VerificationClock::default());
-        let good_time_file = config.store.directory.join("last-good-time");
-        let last_good_time = LastGoodTime::load(good_time_file, &verification_clock);
         let connector = Connector::new(config.link.clone(), Arc::clone(&verification_clock));
         let uploads = Arc::new(Uploads::new(https_uploads(&config, &verification_clock)));
         let (_, link_events) = mpsc::channel(1);

@@ -107,6 +107,7 @@ pub(super) fn read_record<T: DeserializeOwned>(path: &Path) -> io::Result<Option
 }
 
 /// Refuses what does not fit into the free space of a folder.
+#[allow(clippy::useless_conversion, reason = "both are narrower on 32-bit machines")]
 pub(super) fn check_room(folder: &Path, bytes: u64, what: &str) -> Result<(), Failure> {
     let free = statvfs(folder).map_err(|error| trouble(what, &error.into()))?;
     let free = u64::from(free.blocks_available()).saturating_mul(u64::from(free.fragment_size()));
@@ -123,10 +124,9 @@ pub(super) fn check_room(folder: &Path, bytes: u64, what: &str) -> Result<(), Fa
 
 /// What an input or output error means to a person.
 pub(super) fn trouble(what: &str, error: &io::Error) -> Failure {
-    let code = match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorCode::StorageFull,
-        _ => ErrorCode::DeviceFault,
-    };
+    let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+    let code =
+        if full.contains(&error.kind()) { ErrorCode::StorageFull } else { ErrorCode::DeviceFault };
     Failure::new(code, format!("{what}: {error}"))
 }
 

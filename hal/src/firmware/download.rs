@@ -196,9 +196,8 @@ impl Download<'_> {
             Ok((digest, file))
         });
         let hashed = hashed.await.and_then(|hashed: io::Result<_>| hashed);
-        let (digest, file) = hashed.map_err(|error| match error.kind() {
-            io::ErrorKind::Interrupted => canceled(),
-            _ => storage(error),
+        let (digest, file) = hashed.map_err(|error| {
+            if error.kind() == io::ErrorKind::Interrupted { canceled() } else { storage(error) }
         })?;
         if digest == release.sha256 {
             return Ok(file);

@@ -32,6 +32,7 @@ mod journal;
 mod manifest;
 mod memory;
 mod offers;
+mod rauc;
 
 mod readiness;
 mod slots;
@@ -44,6 +45,7 @@ pub use ab::AbConfig;
 pub use health_checks::HealthProgram;
 pub use manifest::{FORMAT, MANIFEST_BYTES_MAX, MODELS_MAX, Manifest, RELEASES_MAX, Release};
 
+pub use rauc::RaucConfig;
 pub use source::{Bytes, Folder, PIECE_BYTES, Source};
 pub use trust::{SIGNATURE_BYTES_MAX, TrustedKeys};
 pub use window::Window;
@@ -83,6 +85,8 @@ pub struct FirmwareConfig {
 pub enum SlotsConfig {
     /// Two folders.
     Ab(AbConfig),
+    /// RAUC.
+    Rauc(RaucConfig),
 }
 
 /// What the terminal knows about the time.
@@ -140,6 +144,9 @@ impl SlotFirmware {
         disk.make_folder(&config.directory)?;
         let slots: Arc<dyn Slots> = match &config.slots {
             SlotsConfig::Ab(ab) => Arc::new(ab::AbSlots::new(disk.clone(), ab.clone())),
+            SlotsConfig::Rauc(rauc) => {
+                Arc::new(rauc::Rauc::new(rauc.clone(), around.runner.clone()))
+            }
         };
         let state = State {
             journal: Journal::open(disk.clone(), &config.directory)?,

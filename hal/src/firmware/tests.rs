@@ -159,10 +159,11 @@ impl Bench {
     /// What the firmware says once it has settled what the boot has tried.
     async fn settled(&self, firmware: &SlotFirmware, id: OperationId) -> UpdateState {
         loop {
-            match firmware.query_update(id).await.unwrap() {
-                UpdateState::Running => tokio::time::sleep(Duration::from_millis(5)).await,
-                state => return state,
+            let state = firmware.query_update(id).await.unwrap();
+            if state != UpdateState::Running {
+                return state;
             }
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 }

@@ -165,9 +165,12 @@ impl Reader<'_> {
     }
 
     fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), Failure> {
-        self.file.read_exact_at(buffer, offset).map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => refused("it ends too early"),
-            _ => trouble("the update archive", &error),
+        self.file.read_exact_at(buffer, offset).map_err(|error| {
+            if error.kind() == io::ErrorKind::UnexpectedEof {
+                refused("it ends too early")
+            } else {
+                trouble("the update archive", &error)
+            }
         })
     }
 }

@@ -71,7 +71,7 @@ fn every_cut(health_check: &'static str, cut_life: usize) -> usize {
         let (_, again) = story(&bench, usize::MAX, 0);
         assert_eq!(again, verdict, "life {cut_life}, cut after {steps}");
         let (slot, version) = bench.running();
-        match verdict {
+        match &verdict {
             UpdateState::Committed(result) => {
                 assert_eq!((slot.as_str(), version.as_str()), ("slot-b", NEW));
                 assert_eq!((result.from.as_str(), result.to.as_str()), (OLD, NEW));
@@ -83,7 +83,10 @@ fn every_cut(health_check: &'static str, cut_life: usize) -> usize {
                 assert_eq!((slot.as_str(), version.as_str()), ("slot-a", OLD), "{failure}");
                 assert_eq!(failure.code, ErrorCode::RolledBack, "{failure}");
             }
-            other => panic!("{other:?}"),
+            UpdateState::NotStarted
+            | UpdateState::Running
+            | UpdateState::RestartRequired
+            | UpdateState::Unknown => panic!("{verdict:?}"),
         }
         if !was_cut {
             return steps;
