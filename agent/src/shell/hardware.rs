@@ -115,9 +115,6 @@ fn slots(
     health: Option<Arc<dyn Health>>,
     time: &Arc<VerificationClock>,
 ) -> Result<Arc<dyn Firmware>, RunError> {
-    let folder = config.control.socket.parent().unwrap_or(Path::new("/")).join("children");
-    let runner = Runner::open(folder.clone())
-        .map_err(|source| RunError::Directory { path: folder.display().to_string(), source })?;
     let clock = Arc::clone(time);
     let around = Surroundings {
         source: update_source(config, &updates.source, time),
@@ -127,12 +124,19 @@ fn slots(
             now: Timestamp::from_unix_ms(clock.now().as_secs().saturating_mul(1000)),
             is_trusted: sys::clock_is_synchronised(),
         }),
-        runner,
+        runner: runner(config)?,
     };
     let path = || updates.firmware.directory.display().to_string();
     let opened = SlotFirmware::open(updates.firmware.clone(), around);
     let opened = opened.map_err(|source| RunError::Updates { path: path(), source })?;
     Ok(Arc::new(opened))
+}
+
+/// Runs programs; kills what an agent before this one has left running. Opened once.
+fn runner(config: &Config) -> Result<Runner, RunError> {
+    let folder = config.control.socket.parent().unwrap_or(Path::new("/")).join("children");
+    let path = folder.display().to_string();
+    Runner::open(folder).map_err(|source| RunError::Directory { path, source })
 }
 
 fn update_source(

@@ -198,8 +198,8 @@ async fn follow(call: &Call, mut streaming: Streaming) -> Result<(), Failure> {
             last_error = Some(error.to_owned());
         }
         let percent = line.split_once('%').and_then(|(percent, _)| percent.trim().parse().ok());
-        if let Some(percent) = percent {
-            call.progress("installing", Some(70 + u8::min(percent, 100) * 3 / 10));
+        if let Some(percent @ 0..=100_u32) = percent {
+            call.progress("installing", u8::try_from(70 + percent * 3 / 10).ok());
         }
     }
     match streaming.end().await {
