@@ -144,6 +144,7 @@ impl Rauc {
     async fn write(&self, call: &Call, image: &Image, slot: &str) -> Result<(), Failure> {
         // From here on the slot is first only if the installation has come to its end.
         self.turn_away(slot).await?;
+        self.confirm().await?;
         let path = format!("/proc/{}/fd/{}", std::process::id(), image.file.as_raw_fd());
         let program = self.program().arg("install").arg(path);
         let streaming = self.runner.stream(&program).map_err(|error| failed(&error.to_string()))?;
@@ -173,6 +174,10 @@ impl Slots for Rauc {
             let is_first = status.is_first(status.named(slot)?);
             Ok(if is_first { Interrupted::Installed } else { Interrupted::Broken })
         })
+    }
+
+    fn confirm(&self) -> HalFuture<'_, ()> {
+        Box::pin(self.mark("mark-good", "booted"))
     }
 
     fn commit<'a>(&'a self, slot: &'a str) -> HalFuture<'a, ()> {

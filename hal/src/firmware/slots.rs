@@ -24,6 +24,9 @@ pub(super) trait Slots: Send + Sync {
     /// What became of a writing whose end this process has not seen.
     fn interrupted<'a>(&'a self, id: OperationId, slot: &'a str) -> HalFuture<'a, Interrupted>;
 
+    /// The system that runs, which stays, has come up once more: boot loaders count boots.
+    fn confirm(&self) -> HalFuture<'_, ()>;
+
     /// The slot that runs stays. Repeating it changes nothing.
     fn commit<'a>(&'a self, slot: &'a str) -> HalFuture<'a, ()>;
 

@@ -29,12 +29,12 @@ impl SlotFirmware {
 
     async fn settle_once(&self) -> Result<(), Failure> {
         let open = self.state().journal.open_one().cloned();
-        let Some(update) = open else { return Ok(()) };
+        let Some(update) = open else { return self.slots.confirm().await };
         let boot_id = self.boot_id().await?;
         let runs = self.slots.pair().await?.running == update.slot;
         match (update.phase.clone(), runs) {
             // Its operation is asked about, or runs again.
-            (Phase::Installing, false) => Ok(()),
+            (Phase::Installing, false) => self.slots.confirm().await,
             (Phase::Installed { boot_id: written_in }, _) if written_in == boot_id => Ok(()),
             (Phase::Installing | Phase::Installed { .. } | Phase::Testing, true) => {
                 self.test(&update, boot_id).await
@@ -118,6 +118,7 @@ impl SlotFirmware {
     /// What ran before runs again; the slot is never tried once more by itself.
     async fn rolled_back(&self, update: &Installation, reason: &str) -> Result<(), Failure> {
         self.slots.reject(&update.slot).await?;
+        self.slots.confirm().await?;
         let running = self.running_version()?;
         let reason = format!("{reason}; {running} runs again");
         tracing::error!(operation_id = %update.id, reason, "the update was rolled back");

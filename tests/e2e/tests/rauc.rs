@@ -17,7 +17,7 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa};
 use terminal_harness::Site;
 
 use crate::{
-    support::{create, error, has_one_verdict, result, seen},
+    support::{create, error, has_one_verdict, result},
     update_site::{NEW, OLD, UpdateSite, at_once, executable, is_committed},
 };
 
@@ -199,6 +199,9 @@ impl Drop for Terminal {
         for pid in [service, self.bus.take()].into_iter().flatten() {
             let _ = Command::new("kill").arg(pid.trim()).stderr(Stdio::null()).status();
         }
+        // An installation that was cut off has left its bundle mounted.
+        let mounted = self.site().path("mnt/bundle");
+        let _ = Command::new("umount").arg("-d").arg(mounted).stderr(Stdio::null()).status();
         for device in &self.loops {
             let _ = Command::new("losetup").arg("--detach").arg(device).status();
         }
@@ -314,7 +317,8 @@ async fn rauc_goes_on_when_the_agent_is_killed_and_the_outcome_is_the_true_one()
     site.until("RAUC installs", async |site| Ok(site.path("installing").exists())).await?;
     agent.kill_9()?;
     // The next one asks, and learns that it is still being installed.
-    seen(site, update, "started", 2).await?;
+    let is_told = async |site: &Site| Ok(site.agent_log()?.contains("answer=Running"));
+    site.until("the next agent has asked", is_told).await?;
     fs::write(site.path("go"), "")?;
     is_committed(&result(&site.verdict(update).await?)?, "B")?;
     assert_eq!(terminal.running()?, NEW);
