@@ -51,6 +51,7 @@ impl SlotFirmware {
             chosen = self.choose(parameters, &running) => chosen?,
         };
         let Some(release) = chosen else {
+            self.check_none_left(call.id)?;
             return Ok(InstallOutcome::AlreadyRunning(self.nothing_to_do(running).await?));
         };
         if self.take_over(call.id, &release).await? {
@@ -194,9 +195,16 @@ impl SlotFirmware {
             }
             UpdateState::Committed(_) | UpdateState::Failed(_) => Ok(false),
             UpdateState::RestartRequired | UpdateState::Running | UpdateState::Unknown => {
-                Err(busy(&format!("{} is installed and has not proved itself yet", left.to)))
+                Err(unproved(&left.to))
             }
         }
+    }
+
+    /// What runs is not what will run while another operation's update has not proved itself.
+    fn check_none_left(&self, id: OperationId) -> Result<(), Failure> {
+        let state = self.state();
+        let left = state.journal.open_one().filter(|left| left.id != id);
+        left.map_or(Ok(()), |left| Err(unproved(&left.to)))
     }
 
     async fn nothing_to_do(&self, running: String) -> Result<UpdateResult, Failure> {
@@ -212,7 +220,8 @@ impl SlotFirmware {
     }
 
     pub(super) fn enter_phase(&self, phase: Phase) -> Result<(), Failure> {
-        tracing::info!(?phase, "update");
+        let id = self.state().journal.open_one().map(|update| update.id);
+        tracing::info!(operation_id = ?id, ?phase, "the update has come further");
         let changed = self.state().journal.change(|installation| installation.phase = phase);
         changed.map_err(|error| trouble("the update journal", &error))
     }
@@ -239,6 +248,10 @@ impl Drop for Installing {
 
 pub(super) fn canceled() -> Failure {
     Failure::new(ErrorCode::Canceled, "withdrawn before anything was installed")
+}
+
+fn unproved(version: &str) -> Failure {
+    busy(&format!("{version} is installed and has not proved itself yet"))
 }
 
 fn busy(reason: &str) -> Failure {

@@ -9,6 +9,7 @@ use std::{
     io,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use crate::{
@@ -54,6 +55,9 @@ use disk::{Disk, trouble};
 use journal::Journal;
 use memory::Memory;
 use slots::Slots;
+
+/// Telling its state may take the terminal this long.
+const HEALTH_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// What this terminal takes, and where it keeps what it knows.
 #[derive(Clone, Debug)]
@@ -182,7 +186,8 @@ impl SlotFirmware {
     /// What is not known stops no update.
     async fn health(&self) -> TerminalHealth {
         let Some(health) = &self.around.health else { return TerminalHealth::default() };
-        health.health().await.unwrap_or_default()
+        let answer = tokio::time::timeout(HEALTH_TIME_MAX, health.health()).await;
+        answer.ok().and_then(Result::ok).unwrap_or_default()
     }
 
     fn time(&self) -> Time {

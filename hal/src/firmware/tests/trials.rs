@@ -107,6 +107,10 @@ async fn an_update_that_waits_for_its_restart_is_taken_over_by_the_next_operatio
     install(&firmware, &now()).await.unwrap();
     let other = OperationId(Uuid::from_u128(8));
     let (call, _handle) = api::call(other, 1, Duration::from_secs(600));
+    // What runs now is not what will run: asking for it is not answered with "it runs already".
+    let running = UpdateParameters { version: Some(OLD.to_owned()), ..now() };
+    let failure = firmware.install(&call, &running).await.unwrap_err();
+    assert_eq!(failure.code, ErrorCode::BusyOperation);
     assert_eq!(firmware.install(&call, &now()).await, Ok(InstallOutcome::RestartRequired));
     bench.boot();
     let firmware = bench.open();
