@@ -93,7 +93,7 @@ fn run_agent(path: &std::path::Path) -> Result<String, Failed> {
                 {
                     exit::PERMISSION
                 }
-                RunError::Directory { .. } | RunError::Updates { .. } => exit::STORE,
+                RunError::Directory { .. } => exit::STORE,
                 RunError::Control { .. } | RunError::Process(_) => exit::INTERNAL,
                 RunError::Hal(_) | RunError::Hardware(_) => exit::UNAVAILABLE,
             };

@@ -18,7 +18,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::run::RunError;
+use super::{run::RunError, unusable::UnusableFirmware};
 use crate::{
     config::{Config, HalConfig, Source, UpdateSource, UpdatesConfig},
     downloads::HttpsSource,
@@ -126,10 +126,16 @@ fn slots(
         }),
         runner: runner(config)?,
     };
-    let path = || updates.firmware.directory.display().to_string();
-    let opened = SlotFirmware::open(updates.firmware.clone(), around);
-    let opened = opened.map_err(|source| RunError::Updates { path: path(), source })?;
-    Ok(Arc::new(opened))
+    Ok(match SlotFirmware::open(updates.firmware.clone(), around) {
+        Ok(firmware) => Arc::new(firmware),
+        // The rest of the terminal must stay within reach.
+        Err(error) => {
+            let folder = updates.firmware.directory.display();
+            let reason = format!("the records of updates in {folder} cannot be read: {error}");
+            tracing::error!(reason, "no update is taken until somebody has looked");
+            Arc::new(UnusableFirmware(Failure::new(ErrorCode::DeviceFault, reason)))
+        }
+    })
 }
 
 /// Runs programs; kills what an agent before this one has left running. Opened once.

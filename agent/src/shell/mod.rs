@@ -12,6 +12,7 @@ mod hardware;
 mod journal;
 mod run;
 mod surroundings;
+mod unusable;
 mod watchdog;
 
 pub use control::{ControlRequest, ask};

@@ -52,14 +52,6 @@ pub enum RunError {
     /// The hardware layer does not say who or where it is.
     #[error("hardware layer: {0}")]
     Hardware(Failure),
-    /// The records of updates cannot be read.
-    #[error("updates in {path}: {source}")]
-    Updates {
-        /// Their folder.
-        path: String,
-        /// Why.
-        source: std::io::Error,
-    },
     /// The control socket cannot be made.
     #[error("control socket {path}: {source}")]
     Control {

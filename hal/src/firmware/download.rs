@@ -47,7 +47,6 @@ pub(super) struct Image {
 
 /// What has arrived for certain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Arrived {
     sha256: String,
     size_bytes: u64,

@@ -1,4 +1,6 @@
 //! What has been installed and how far it has come, durable before each step that depends on it.
+//!
+//! Unknown fields are ignored: after a rollback the system before reads what a newer one has written.
 
 use std::{
     io,
@@ -18,7 +20,6 @@ const INSTALLATIONS_MAX: usize = 8;
 
 /// One installation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct Installation {
     /// The operation that it serves.
     pub(super) id: OperationId,
@@ -35,7 +36,7 @@ pub(super) struct Installation {
 
 /// How far an installation has come.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "name", rename_all = "snake_case", deny_unknown_fields)]
+#[serde(tag = "name", rename_all = "snake_case")]
 pub(super) enum Phase {
     /// The slot is being written; what runs is untouched.
     Installing,

@@ -23,7 +23,7 @@ pub(super) struct Memory {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
 struct Known {
     /// The newest version that has been committed.
     version_floor: Option<String>,

@@ -84,3 +84,18 @@ async fn a_kill_during_the_health_check_leads_to_the_same_end() -> Result<()> {
     assert_eq!(running(&terminal)?, NEW);
     has_one_verdict(site, update).await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_version_floor_stops_updates_and_nothing_else() -> Result<()> {
+    let terminal = terminal().await?;
+    let site = &terminal.site;
+    fs::create_dir(site.path("agent/updates"))?;
+    fs::write(site.path("agent/updates/floor.json"), "{")?;
+    let _agent = terminal.switch_on(&[]).await?;
+    let failed = error(&site.run("update", at_once()).await?)?;
+    assert_eq!(failed["code"], "DEVICE_FAULT", "{failed}");
+    assert!(failed["failure_reason"].as_str().is_some_and(|r| r.contains("updates")), "{failed}");
+    result(&site.run("end_of_day", json!({})).await?)?;
+    assert_eq!(running(&terminal)?, OLD);
+    Ok(())
+}
