@@ -19,6 +19,8 @@ pub mod durable;
 pub mod error;
 #[cfg(feature = "exec")]
 pub mod exec;
+#[cfg(feature = "firmware")]
+pub mod firmware;
 pub mod ids;
 #[cfg(feature = "linux")]
 pub mod linux;
@@ -30,6 +32,8 @@ pub mod text;
 pub mod time;
 #[cfg(feature = "vendor")]
 pub mod vendor;
+#[cfg(any(feature = "firmware", feature = "mock"))]
+pub(crate) mod version;
 
 pub use error::{ErrorCode, Failure, SideEffects};
 pub use ids::{BootId, OperationId};

@@ -8,7 +8,10 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use terminal_hal::{api::Capability, linux::LinuxConfig};
 
-use super::Problems;
+use super::{
+    Problems,
+    updates::{self, RawUpdates, UpdatesConfig},
+};
 pub use exec::ExecHalConfig;
 
 /// Longest path of a Unix socket that Linux can name.
@@ -37,6 +40,8 @@ pub struct HalConfig {
     pub exec: ExecHalConfig,
     /// The system that the agent runs on.
     pub linux: LinuxConfig,
+    /// Updates of the whole system; there whenever a source names a way to keep them.
+    pub updates: Option<UpdatesConfig>,
 }
 
 /// A backend.
@@ -52,6 +57,10 @@ pub enum Source {
     Exec,
     /// The system that the agent runs on.
     Linux,
+    /// Updates into one of two folders.
+    Ab,
+    /// Updates through RAUC.
+    Rauc,
 }
 
 /// A simulated terminal.
@@ -100,6 +109,7 @@ pub(super) struct RawHal {
     exec: exec::RawExec,
     #[serde(default)]
     linux: linux::RawLinux,
+    updates: Option<RawUpdates>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -129,10 +139,13 @@ const fn choices(capability: Capability) -> &'static [(&'static str, Source)] {
     const VENDOR: (&str, Source) = ("vendor", Source::Vendor);
     const EXEC: (&str, Source) = ("exec", Source::Exec);
     const LINUX: (&str, Source) = ("linux", Source::Linux);
+    const AB: (&str, Source) = ("ab", Source::Ab);
+    const RAUC: (&str, Source) = ("rauc", Source::Rauc);
     match capability {
-        Capability::Payments | Capability::Firmware => &[MOCK, VENDOR],
+        Capability::Payments => &[MOCK, VENDOR],
         Capability::Screen => &[MOCK, VENDOR, EXEC],
         Capability::Logs | Capability::Power => &[MOCK, VENDOR, LINUX],
+        Capability::Firmware => &[MOCK, VENDOR, AB, RAUC],
         Capability::Health => &[MOCK, VENDOR, LINUX, EXEC],
     }
 }
@@ -140,10 +153,20 @@ const fn choices(capability: Capability) -> &'static [(&'static str, Source)] {
 /// What `backend` gives to a capability that is not named: nothing, if it does not have it.
 fn default_source(backend: &str, capability: Capability) -> Option<Source> {
     let named = choices(capability).iter().find(|(name, _)| *name == backend)?;
-    Some(if named.1 == Source::Vendor { Source::VendorIfOffered } else { named.1 })
+    match named.1 {
+        Source::Vendor | Source::VendorIfOffered => Some(Source::VendorIfOffered),
+        Source::Mock | Source::Exec | Source::Linux => Some(named.1),
+        // A way to keep systems is no terminal.
+        Source::Ab | Source::Rauc => None,
+    }
 }
 
-pub(super) fn checked(raw: RawHal, store: &Path, problems: &mut Problems<'_>) -> HalConfig {
+pub(super) fn checked(
+    raw: RawHal,
+    store: &Path,
+    model: &str,
+    problems: &mut Problems<'_>,
+) -> HalConfig {
     let backend = raw.backend.as_deref();
     check_backend(backend, problems);
     let mut source = |capability: Capability, named: Option<&str>| match (named, backend) {
@@ -171,6 +194,7 @@ pub(super) fn checked(raw: RawHal, store: &Path, problems: &mut Problems<'_>) ->
         vendor: None,
         exec: exec::checked(raw.exec, problems),
         linux: linux::checked(raw.linux, store, problems),
+        updates: None,
     };
     if !config.uses(|_| true) && problems.is_empty() {
         problems.add("hal.backend", "missing, want a backend, or one for each capability");
@@ -179,14 +203,24 @@ pub(super) fn checked(raw: RawHal, store: &Path, problems: &mut Problems<'_>) ->
     config.vendor = vendor(raw.vendor, uses_vendor, problems);
     config.exec.check_use(&config, problems);
     linux::check_use(&config, problems);
+    config.updates = updates::checked(raw.updates, config.firmware, model, problems);
+    if config.updates.is_some() && config.power.is_none() {
+        problems.add("hal.power", "missing, want what tells one boot from the next");
+    }
     config
 }
 
 fn check_backend(backend: Option<&str>, problems: &mut Problems<'_>) {
     let Some(backend) = backend else { return };
     if Capability::ALL.into_iter().all(|capability| default_source(backend, capability).is_none()) {
-        let mut names: Vec<_> =
-            Capability::ALL.into_iter().flat_map(choices).map(|(name, _)| *name).collect();
+        let named =
+            |capability| choices(capability).iter().map(move |(name, _)| (capability, *name));
+        let mut names: Vec<_> = Capability::ALL
+            .into_iter()
+            .flat_map(named)
+            .filter(|(capability, name)| default_source(name, *capability).is_some())
+            .map(|(_, name)| name)
+            .collect();
         names.sort_unstable();
         names.dedup();
         let problem = format!("got {backend:?}, want one of {}", names.join(", "));
@@ -242,7 +276,7 @@ mod tests {
     fn parse(text: &str) -> Result<HalConfig, String> {
         let mut problems = Problems { path: Path::new("agent.toml"), lines: Vec::new() };
         let raw = toml::from_str(text).unwrap();
-        let config = checked(raw, Path::new("/var/lib/agent"), &mut problems);
+        let config = checked(raw, Path::new("/var/lib/agent"), "n92", &mut problems);
         if problems.is_empty() { Ok(config) } else { Err(problems.lines.join("\n")) }
     }
 

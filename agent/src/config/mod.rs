@@ -5,6 +5,7 @@
 
 mod hal;
 mod raw;
+mod updates;
 
 use std::{
     fs, io,
@@ -18,6 +19,7 @@ use terminal_hal::{OperationKind, text::line_problem};
 use crate::link::{ClientIdentity, LinkConfig, LinkUrl, ProxyConfig, Timeouts, Trust};
 pub use hal::{ExecHalConfig, HalConfig, MockHalConfig, Source, VendorHalConfig};
 use raw::RawConfig;
+pub use updates::{UpdateSource, UpdatesConfig};
 
 /// Everything that the agent needs to know, checked.
 #[derive(Clone, Debug)]
@@ -216,7 +218,7 @@ fn checked(raw: RawConfig, problems: &mut Problems<'_>) -> Option<Config> {
     for host in &raw.uploads.hosts {
         problems.line("uploads.hosts", host);
     }
-    let hal = hal::checked(raw.hal, &raw.store.directory, problems);
+    let hal = hal::checked(raw.hal, &raw.store.directory, &terminal.model, problems);
     let log = log(&raw.log, problems);
     let link = link(raw.cloud, problems)?;
     Some(Config {

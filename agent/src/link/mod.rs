@@ -4,6 +4,7 @@
 //! link moves frames, keeps every queue and every wait bounded, and tells why it ended. It never
 //! reconnects by itself, never reads a frame's content and never logs a credential.
 
+mod address;
 mod clock;
 mod config;
 mod connector;
@@ -29,6 +30,7 @@ pub use error::ConnectError;
 pub use handle::{BulkPermit, BulkSender, LinkGone, LinkHandle};
 pub use session::{LinkEvent, spawn};
 
+pub(crate) use address::is_public;
 pub(crate) use config::{bare_host, port_of};
 pub(crate) use tcp::{AddressRule, Dialer};
 pub(crate) use tls::TlsConnector;

@@ -19,8 +19,14 @@ use tokio::{
     time::timeout,
 };
 
+mod unusable;
+mod updates;
+
 use super::run::RunError;
-use crate::config::{Config, ExecHalConfig, HalConfig, Source};
+use crate::{
+    config::{Config, ExecHalConfig, HalConfig, Source},
+    link::VerificationClock,
+};
 
 /// News of the payment application lead to one look at its state per this time.
 const HEALTH_INTERVAL_MIN: Duration = Duration::from_secs(1);
@@ -42,9 +48,10 @@ pub(super) async fn open(
     tasks: &LocalSet,
     news: HardwareNews,
     standing_lock: watch::Receiver<Option<StandingLock>>,
+    time: &Arc<VerificationClock>,
 ) -> Result<Hal, RunError> {
     let hal = &config.hal;
-    let (exec, linux) = programs(config)?;
+    let runner = runner(config)?;
     let backends = Backends {
         mock: if hal.uses(|source| source == Source::Mock) {
             mock(config, rebooting)?
@@ -52,19 +59,28 @@ pub(super) async fn open(
             Hal::default()
         },
         vendor: vendor(hal, tasks, news, standing_lock).await?,
-        exec,
-        linux,
+        exec: runner.as_ref().map(|runner| exec(hal.exec.clone(), runner)).unwrap_or_default(),
+        linux: runner
+            .as_ref()
+            .map(|runner| linux::hal(hal.linux.clone(), runner))
+            .unwrap_or_default(),
+        none: Hal::default(),
     };
     let from = |source: &Option<Source>| source.map(|source| backends.of(source));
     let sources = hal.health.iter().filter_map(|source| backends.of(*source).health.clone());
-    Ok(Hal {
+    let mut composed = Hal {
         payments: from(&hal.payments).and_then(|hal| hal.payments.clone()),
         logs: from(&hal.logs).and_then(|hal| hal.logs.clone()),
         firmware: from(&hal.firmware).and_then(|hal| hal.firmware.clone()),
         screen: from(&hal.screen).and_then(|hal| hal.screen.clone()),
         power: from(&hal.power).and_then(|hal| hal.power.clone()),
         health: several(sources.collect()),
-    })
+    };
+    if let (Some(updates), Some(power), Some(runner)) = (&hal.updates, &composed.power, runner) {
+        let (power, health) = (Arc::clone(power), composed.health.clone());
+        composed.firmware = Some(updates::firmware(config, updates, power, health, time, runner));
+    }
+    Ok(composed)
 }
 
 /// Whether a capability comes from the payment application behind a socket.
@@ -78,6 +94,8 @@ struct Backends {
     vendor: Hal,
     exec: Hal,
     linux: Hal,
+    /// What is made of the others, once they are there.
+    none: Hal,
 }
 
 impl Backends {
@@ -87,6 +105,7 @@ impl Backends {
             Source::Vendor | Source::VendorIfOffered => &self.vendor,
             Source::Exec => &self.exec,
             Source::Linux => &self.linux,
+            Source::Ab | Source::Rauc => &self.none,
         }
     }
 }
@@ -106,20 +125,25 @@ fn mock(config: &Config, rebooting: &Arc<Notify>) -> Result<Hal, RunError> {
     Ok(mock.hal())
 }
 
-/// The backends that start programs, with one record of those that run: in a folder that is empty
-/// after a boot.
-fn programs(config: &Config) -> Result<(Hal, Hal), RunError> {
-    const ROOT: u32 = 0;
-    let hal = &config.hal;
-    if !hal.uses(|source| matches!(source, Source::Exec | Source::Linux)) {
-        return Ok((Hal::default(), Hal::default()));
+/// What starts programs, with one record of those that run; it kills what an agent before this one
+/// has left running. The record is in a folder that is empty after a boot.
+fn runner(config: &Config) -> Result<Option<Runner>, RunError> {
+    let starts_programs = |source| match source {
+        Source::Exec | Source::Linux | Source::Ab | Source::Rauc => true,
+        Source::Mock | Source::Vendor | Source::VendorIfOffered => false,
+    };
+    if !config.hal.uses(starts_programs) {
+        return Ok(None);
     }
     let folder = config.control.socket.with_file_name("children");
-    let runner = Runner::open(folder.clone())
-        .map_err(|source| RunError::Directory { path: folder.display().to_string(), source })?;
-    let ExecHalConfig { screen, health } = hal.exec.clone();
-    let exec = exec::hal(ExecConfig { screen, health, owner: ROOT }, &runner);
-    Ok((exec, linux::hal(hal.linux.clone(), &runner)))
+    let path = folder.display().to_string();
+    Runner::open(folder).map(Some).map_err(|source| RunError::Directory { path, source })
+}
+
+fn exec(config: ExecHalConfig, runner: &Runner) -> Hal {
+    const ROOT: u32 = 0;
+    let ExecHalConfig { screen, health } = config;
+    exec::hal(ExecConfig { screen, health, owner: ROOT }, runner)
 }
 
 /// What is named is taken without asking, so that the agent starts before the application; for the

@@ -142,7 +142,12 @@ impl Shell {
         let (event_sender, events) = mpsc::channel(EVENTS_MAX);
         let (health_changed, health_changes) = mpsc::channel(1);
         let news = HardwareNews { events: event_sender.clone(), health_changed };
-        let hal = hardware::open(&config, &rebooting, &tasks, news, lock.standing()).await?;
+        let verification_clock = Arc::new(VerificationClock::default());
+        let good_time_file = config.store.directory.join("last-good-time");
+        let last_good_time = LastGoodTime::load(good_time_file, &verification_clock);
+        let hal =
+            hardware::open(&config, &rebooting, &tasks, news, lock.standing(), &verification_clock)
+                .await?;
         let (boot_id, boot_reason) = boot(&hal).await?;
         // The bridge locks an application that connects, if it knew then that it has to.
         let is_told = lock.is_standing() && hardware::is_vendor(config.hal.payments);
@@ -168,9 +173,6 @@ impl Shell {
             .map(|damage| format!("{}; moved to {}", damage.reason, damage.moved_to.display()));
         let engine = Engine::new(identity, settings, snapshot, damage, &clock::moment());
 
-        let verification_clock = Arc::new(VerificationClock::default());
-        let good_time_file = config.store.directory.join("last-good-time");
-        let last_good_time = LastGoodTime::load(good_time_file, &verification_clock);
         let connector = Connector::new(config.link.clone(), Arc::clone(&verification_clock));
         let uploads = Arc::new(Uploads::new(https_uploads(&config, &verification_clock)));
         let (_, link_events) = mpsc::channel(1);

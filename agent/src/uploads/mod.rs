@@ -5,7 +5,6 @@
 //! This module decides neither whether an upload may run nor what is in the logs; every line that
 //! is written passes through `clean` before it is compressed, and there is no other way out.
 
-mod address;
 mod archive;
 mod blocks;
 mod body;

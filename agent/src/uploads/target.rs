@@ -9,8 +9,8 @@ use terminal_hal::{
     operation::send_logs::{Upload, UploadMethod},
 };
 
-use super::{UploadLimits, address::is_public};
-use crate::link::{AddressRule, bare_host, port_of};
+use super::UploadLimits;
+use crate::link::{AddressRule, bare_host, is_public, port_of};
 
 const HTTPS_PORT: u16 = 443;
 const AGENT: &str = concat!("terminal-agent/", env!("CARGO_PKG_VERSION"));

@@ -46,7 +46,6 @@ mod store;
 mod tests;
 mod totals;
 mod turn;
-mod version;
 
 pub use screen::{ScreenView, Showing};
 

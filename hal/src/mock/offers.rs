@@ -9,7 +9,6 @@ use super::{
     script::{Offer, Script},
     shared::Shared,
     state::FirmwareState,
-    version::compare,
 };
 use crate::{
     ErrorCode, Failure,
@@ -19,6 +18,7 @@ use crate::{
         update::Apply,
     },
     status::PowerSource,
+    version::compare,
 };
 
 /// Nothing older is ever installed, whatever the parameters allow: the terminal's own rule.

@@ -12,7 +12,7 @@ mod arguments;
 #[path = "../../../agent/src/link/retry_after.rs"]
 mod retry_after;
 
-#[path = "../../../agent/src/uploads/address.rs"]
+#[path = "../../../agent/src/link/address.rs"]
 mod address;
 
 /// What the arguments of a command line mean.

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 /// Compares dotted numbers; `3.16.0-beta.1` is older than `3.16.0`. `None` where a part that
 /// decides is not a number.
-pub(super) fn compare(a: &str, b: &str) -> Option<Ordering> {
+pub(crate) fn compare(a: &str, b: &str) -> Option<Ordering> {
     let (a_numbers, a_pre) = split(a)?;
     let (b_numbers, b_pre) = split(b)?;
     let numbers = a_numbers.cmp(&b_numbers);

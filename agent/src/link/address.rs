@@ -1,10 +1,10 @@
-//! Which addresses are on the public internet: nothing else may be uploaded to.
+//! Which addresses are on the public internet: what the cloud or a file names must be.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Whether an address is public. What is reserved, local, shared or only wraps such an address
-/// is not: an upload must never reach a neighbour of the terminal.
-pub(super) fn is_public(address: IpAddr) -> bool {
+/// is not: nothing that is named elsewhere may reach a neighbour of the terminal.
+pub(crate) fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
         IpAddr::V6(address) => is_public_v6(address),
