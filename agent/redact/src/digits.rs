@@ -40,7 +40,7 @@ pub(crate) fn look(
 
 fn find(line: &Line<'_>, start: usize, end: usize, in_hash: bool) -> Option<Finding> {
     match end.saturating_sub(start) {
-        GROUP_DIGITS_MIN | 6 | 8 => in_groups(line, start, end),
+        GROUP_DIGITS_MIN | 6 | 8 => in_all_groups(line, start, end),
         0..PAN_DIGITS_MIN => None,
         PAN_DIGITS_MIN..=PAN_DIGITS_MAX => in_a_row(line, start, end, in_hash),
         DIGITS_IN_A_ROW_MAX.. => (!in_hash).then(|| Finding::new(Kind::Pan, start, end)),
@@ -69,7 +69,22 @@ fn is_certain(line: &Line<'_>, separator: usize) -> bool {
     end > separator + TRACK_DIGITS_CERTAIN
 }
 
-/// A card number as it is printed: in the longest run of groups that makes one.
+/// A card number as it is printed, with others that begin within it: groups before one may happen
+/// to make another with its first groups, and the rest of it must not be left.
+fn in_all_groups(line: &Line<'_>, start: usize, first_end: usize) -> Option<Finding> {
+    let mut found = in_groups(line, start, first_end)?;
+    let mut position = first_end + separator(line, first_end);
+    while position < found.end {
+        let end = line.skip(position, |byte| byte.is_ascii_digit());
+        if let Some(later) = in_groups(line, position, end).filter(|l| l.end > found.end) {
+            found = Finding { start, ..later };
+        }
+        position = end + separator(line, end).max(1);
+    }
+    Some(found)
+}
+
+/// A card number in the longest run of groups that makes one.
 fn in_groups(line: &Line<'_>, start: usize, first_end: usize) -> Option<Finding> {
     if separator(line, first_end) == 0 {
         return None;

@@ -23,7 +23,7 @@ pub(crate) struct Finding {
     pub(crate) start: usize,
     pub(crate) end: usize,
     pub(crate) kind: Kind,
-    last_four: Option<[u8; 4]>,
+    pub(crate) last_four: Option<[u8; 4]>,
 }
 
 impl Finding {

@@ -273,6 +273,9 @@ fn what_only_a_mask_uncovers_is_masked_too() {
     // The first four groups happen to make a card number as well.
     let (text, counts) = masked("4000 0000 0000 0002 4111 1111 1111 1111");
     assert_eq!((text.as_str(), counts.pan), ("****0002 ****1111", 2));
+    // They make one with the first groups of the next.
+    let (text, counts) = masked("3056 9301 5555-5555-5555-4444 cvc");
+    assert_eq!((text.as_str(), counts.pan), ("****4444 cvc", 1));
     let (text, _) = masked("4222 2222 2222 2 4111 1111 1111 1111 and 4111111111111111");
     assert_eq!(text, "****2222 ****1111 and ****1111");
 }
