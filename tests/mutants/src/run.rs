@@ -19,8 +19,12 @@ use crate::{Mutant, Tree};
 
 /// What has to notice.
 const PACKAGE: &str = "terminal-simulation";
-/// A build or a run that takes longer is ended; a run that does not end has noticed.
-const TIME_MAX: Duration = Duration::from_secs(600);
+/// A build that takes longer is ended.
+const BUILD_TIME_MAX: Duration = Duration::from_secs(3600);
+/// A run that takes longer, and so many times as long as without a mutant, is ended: a run that
+/// does not end has noticed.
+const RUN_TIME_MIN: Duration = Duration::from_secs(600);
+const RUN_TIMES_MAX: u32 = 10;
 
 /// What became of a mutant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +42,7 @@ pub struct Runner {
     tree: Tree,
     target: PathBuf,
     log: PathBuf,
+    run_time_max: Duration,
 }
 
 impl Runner {
@@ -45,23 +50,35 @@ impl Runner {
     pub fn prepare(folder: &Path) -> Result<Self> {
         fs::create_dir_all(folder)?;
         let tree = Tree::copy_to(&folder.join("tree"))?;
-        let runner = Self { tree, target: folder.join("build"), log: folder.join("log") };
-        let fate = runner.test()?;
+        let (target, log) = (folder.join("build"), folder.join("log"));
+        let mut runner = Self { tree, target, log, run_time_max: BUILD_TIME_MAX };
+        runner.build()?;
+        let begun = Instant::now();
+        let fate = runner.run()?;
         ensure!(fate == Fate::Survived, "fails without any mutant: {fate:?}");
+        runner.run_time_max = RUN_TIME_MIN.max(begun.elapsed() * RUN_TIMES_MAX);
         Ok(runner)
     }
 
     /// Runs the tests with a mutant in place.
     pub fn try_mutant(&self, mutant: &Mutant) -> Result<Fate> {
-        self.tree.with(mutant, || self.test()).with_context(|| mutant.name.clone())
+        let built_and_run = || {
+            self.build()?;
+            self.run()
+        };
+        self.tree.with(mutant, built_and_run).with_context(|| mutant.name.clone())
     }
 
-    fn test(&self) -> Result<Fate> {
-        match self.cargo(&["--no-run"])? {
-            Some(status) if status.success() => {}
-            _ => bail!("does not build:\n{}", fs::read_to_string(&self.log)?),
+    fn build(&self) -> Result<()> {
+        match self.cargo(&["--no-run"], BUILD_TIME_MAX)? {
+            Some(status) if status.success() => Ok(()),
+            Some(_) => bail!("does not build:\n{}", fs::read_to_string(&self.log)?),
+            None => bail!("was not built within {} s", BUILD_TIME_MAX.as_secs()),
         }
-        Ok(match self.cargo(&["--no-fail-fast"])? {
+    }
+
+    fn run(&self) -> Result<Fate> {
+        Ok(match self.cargo(&["--no-fail-fast"], self.run_time_max)? {
             None => Fate::Hung,
             Some(status) if status.success() => Fate::Survived,
             Some(_) => Fate::Killed(failed(&fs::read_to_string(&self.log)?)),
@@ -69,7 +86,7 @@ impl Runner {
     }
 
     /// `None` when it takes too long.
-    fn cargo(&self, arguments: &[&str]) -> Result<Option<ExitStatus>> {
+    fn cargo(&self, arguments: &[&str], time_max: Duration) -> Result<Option<ExitStatus>> {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let log = File::create(&self.log)?;
         let mut command = Command::new(cargo);
@@ -77,12 +94,12 @@ impl Runner {
         command.current_dir(self.tree.root()).env("CARGO_TARGET_DIR", &self.target);
         command.env_remove("RUST_BACKTRACE");
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        wait(command.process_group(0).spawn()?)
+        wait(command.process_group(0).spawn()?, time_max)
     }
 }
 
-fn wait(mut child: Child) -> Result<Option<ExitStatus>> {
-    let until = Instant::now() + TIME_MAX;
+fn wait(mut child: Child, time_max: Duration) -> Result<Option<ExitStatus>> {
+    let until = Instant::now() + time_max;
     while Instant::now() < until {
         if let Some(status) = child.try_wait()? {
             return Ok(Some(status));
