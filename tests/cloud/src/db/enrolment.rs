@@ -1,20 +1,12 @@
-//! Enrolment: who a serial number and key together are, and the code that says so once.
+//! Enrolment: who a serial number and key together are.
 
 use rusqlite::{Connection, params};
 use terminal_core::protocol::{EnrolBegin, SessionId};
 use terminal_hal::Timestamp;
-use uuid::Uuid;
 
-use super::{
-    DbError, certificates, execute, json as document, ms, row, terminals,
-    terminals::{Changes, Terminal},
-    time,
-};
+use super::{DbError, certificates, execute, ms, row, time};
 use crate::secret;
 
-/// Wrong codes of one account within [`FAILURES_WINDOW_MS`].
-const FAILURES_MAX: usize = 10;
-const FAILURES_WINDOW_MS: u64 = 3_600_000;
 /// Terminals that wait for somebody to type their code in.
 const WAITING_MAX: i64 = 10_000;
 /// A terminal that has not come back for so long begins anew.
@@ -139,97 +131,11 @@ pub(crate) fn ended(
     Ok(())
 }
 
-/// What became of a code that was typed in.
-#[derive(Debug)]
-pub(crate) enum Activation {
-    /// The terminal is this one from now on.
-    Done { terminal: Box<Terminal>, enrolment: i64 },
-    /// No code, or one that was used.
-    Invalid,
-    /// It has run out.
-    Expired,
-    /// Too many wrong ones.
-    Exceeded { retry_after_s: u64 },
-}
-
-/// Somebody has typed a code in.
-pub(crate) fn activate(
+pub(super) fn bind(
     connection: &Connection,
-    account_id: &str,
-    code: &str,
-    location: Option<Uuid>,
-    by: &str,
-    at: Timestamp,
-) -> Result<Activation, DbError> {
-    if let Some(retry_after_s) = wait_after_failures(connection, account_id, at)? {
-        return Ok(Activation::Exceeded { retry_after_s });
-    }
-    let found = row(
-        connection,
-        "SELECT enrolment, expires_at FROM activation_codes WHERE code = ?1 AND used_at IS NULL",
-        [code],
-        |row| Ok((row.get::<_, i64>(0)?, time(row.get(1)?))),
-    )?;
-    let (enrolment, expires_at) = match found {
-        Some(found) => found,
-        None => return failed(connection, account_id, at, Activation::Invalid),
-    };
-    if expires_at <= at {
-        return failed(connection, account_id, at, Activation::Expired);
-    }
-    execute(
-        connection,
-        "UPDATE activation_codes SET used_at = ?2 WHERE code = ?1",
-        params![code, ms(at)],
-    )?;
-    let terminal = admit(connection, account_id, enrolment, location, by, at)?;
-    Ok(Activation::Done { terminal: Box::new(terminal), enrolment })
-}
-
-/// Makes an enrolment a terminal of the account: the one with its serial number, or a new one.
-fn admit(
-    connection: &Connection,
-    account_id: &str,
     enrolment: i64,
-    location: Option<Uuid>,
-    by: &str,
-    at: Timestamp,
-) -> Result<Terminal, DbError> {
-    let found = row(
-        connection,
-        "SELECT begun, seen_at FROM enrolments WHERE ordinal = ?1",
-        [enrolment],
-        |row| Ok((document::<EnrolBegin>(row, "begun")?, time(row.get("seen_at")?))),
-    )?;
-    let Some((Some(begun), seen_at)) = found else { return Err(DbError::Range("enrolment")) };
-    let known = terminals::by_serial(connection, account_id, &begun.serial_number)?;
-    let terminal_id = match known {
-        Some(terminal) => terminal.terminal_id,
-        None => {
-            let serial = &begun.serial_number;
-            let made = terminals::register(connection, account_id, serial, location, by)?;
-            made.map_err(|_| DbError::Range("serial number"))?.terminal_id
-        }
-    };
-    execute(
-        connection,
-        "UPDATE terminals SET deleted_at = NULL, deleted_by = NULL, model = ?2,
-         software_version = ?3, battery_level = ?4, last_seen_at = ?5 WHERE terminal_id = ?1",
-        params![
-            terminal_id,
-            begun.model,
-            begun.software_version,
-            begun.battery_level,
-            ms(seen_at.max(at)),
-        ],
-    )?;
-    let changes = Changes { location_id: location, display_name: None };
-    terminals::update(connection, &terminal_id, &changes)?;
-    bind(connection, enrolment, &terminal_id)?;
-    terminals::find(connection, &terminal_id)?.ok_or(DbError::Range("terminal"))
-}
-
-fn bind(connection: &Connection, enrolment: i64, terminal_id: &str) -> Result<(), DbError> {
+    terminal_id: &str,
+) -> Result<(), DbError> {
     execute(
         connection,
         "UPDATE enrolments SET terminal_id = ?2 WHERE ordinal = ?1",
@@ -254,44 +160,6 @@ fn redeem(
         |row| Ok(row.get::<_, String>(0)?),
     )?;
     terminal_id.map_or(Ok(()), |terminal_id| bind(connection, enrolment, &terminal_id))
-}
-
-/// Seconds to wait when the account has had as many wrong codes as it may.
-fn wait_after_failures(
-    connection: &Connection,
-    account_id: &str,
-    at: Timestamp,
-) -> Result<Option<u64>, DbError> {
-    execute(
-        connection,
-        "DELETE FROM activation_failures WHERE at <= ?1",
-        [ms(at) - i64::try_from(FAILURES_WINDOW_MS).unwrap_or(i64::MAX)],
-    )?;
-    let failures = super::rows(
-        connection,
-        "SELECT at FROM activation_failures WHERE account_id = ?1 ORDER BY at",
-        [account_id],
-        |row| Ok(time(row.get(0)?)),
-    )?;
-    let oldest = failures.first().filter(|_| failures.len() >= FAILURES_MAX);
-    Ok(oldest.map(|oldest| {
-        let free_at = oldest.plus_ms(FAILURES_WINDOW_MS);
-        free_at.ms_since(at).div_ceil(1000).max(1)
-    }))
-}
-
-fn failed(
-    connection: &Connection,
-    account_id: &str,
-    at: Timestamp,
-    outcome: Activation,
-) -> Result<Activation, DbError> {
-    execute(
-        connection,
-        "INSERT INTO activation_failures (account_id, at) VALUES (?1, ?2)",
-        params![account_id, ms(at)],
-    )?;
-    Ok(outcome)
 }
 
 /// Enters a serial number and key, or finds them.

@@ -2,6 +2,7 @@
 //!
 //! Every answer of [`Db::write`] comes after the commit; jobs that arrive together share one.
 
+pub(crate) mod activation;
 pub(crate) mod arrived;
 pub(crate) mod certificates;
 pub(crate) mod configuration;

@@ -9,6 +9,7 @@ use crate::{
         tokens::{self, NewToken},
     },
     state::Shared,
+    vinr::Kind,
 };
 
 /// Creates, cancels, registers operations and their terminals.
@@ -69,17 +70,24 @@ pub(crate) async fn authorise_account(
     Err(ApiError::forbidden(message))
 }
 
-/// The same for a terminal; those of other accounts do not exist for the caller.
+/// The same for a terminal, by its id in either dialect; those of other accounts do not exist for
+/// the caller.
 pub(crate) async fn authorise_terminal(
     shared: &Shared,
     headers: &HeaderMap,
     scopes: &[&str],
-    terminal_id: &str,
-) -> Result<Terminal, ApiError> {
+    id: &str,
+) -> Result<(NewToken, Terminal), ApiError> {
     let caller = authorise(shared, headers, scopes).await?;
-    let id = terminal_id.to_owned();
-    let terminal = shared.db.read(move |db| terminals::find(db, &id)).await?;
-    terminal
-        .filter(|terminal| terminal.account_id == caller.account_id)
-        .ok_or_else(|| ApiError::not_found(format!("terminal_id: {terminal_id} is not known")))
+    let wanted = id.to_owned();
+    let found = shared
+        .db
+        .read(move |db| match Kind::Terminal.parse(&wanted) {
+            Some(id) => terminals::by_id(db, id),
+            None => terminals::find(db, &wanted),
+        })
+        .await?;
+    let terminal = found.filter(|terminal| terminal.account_id == caller.account_id);
+    let unknown = || ApiError::not_found(format!("terminal {id:.64} is not known"));
+    Ok((caller, terminal.ok_or_else(unknown)?))
 }

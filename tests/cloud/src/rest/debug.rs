@@ -27,9 +27,10 @@ const EVENTS_MAX: u32 = 50;
 pub(super) async fn terminal(
     State(shared): State<Arc<Shared>>,
     headers: HeaderMap,
-    Path(terminal_id): Path<String>,
+    Path(id): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
-    let terminal = authorise_terminal(&shared, &headers, READ, &terminal_id).await?;
+    let (_, terminal) = authorise_terminal(&shared, &headers, READ, &id).await?;
+    let terminal_id = terminal.terminal_id.clone();
     let (events, gaps, count) = shared
         .db
         .read(move |db| {

@@ -24,24 +24,24 @@ use crate::{
 pub(super) async fn list(
     State(shared): State<Arc<Shared>>,
     headers: HeaderMap,
-    Path(terminal_id): Path<String>,
+    Path(id): Path<String>,
 ) -> Result<Json<Vec<StoredLog>>, ApiError> {
-    authorise_terminal(&shared, &headers, READ, &terminal_id).await?;
-    Ok(Json(shared.db.read(move |db| logs::list(db, &terminal_id)).await?))
+    let (_, terminal) = authorise_terminal(&shared, &headers, READ, &id).await?;
+    Ok(Json(shared.db.read(move |db| logs::list(db, &terminal.terminal_id)).await?))
 }
 
 /// `GET /v1/terminals/{terminal_id}/logs/{operation_id}`: the bytes as they were sent.
 pub(super) async fn fetch(
     State(shared): State<Arc<Shared>>,
     headers: HeaderMap,
-    Path((terminal_id, id)): Path<(String, String)>,
+    Path((terminal, id)): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
-    authorise_terminal(&shared, &headers, READ, &terminal_id).await?;
+    let (_, terminal) = authorise_terminal(&shared, &headers, READ, &terminal).await?;
     let id = operation_id(&id)?;
-    let terminal = terminal_id.clone();
-    let log = shared.db.read(move |db| logs::find(db, &terminal, id)).await?;
+    let terminal_id = terminal.terminal_id.clone();
+    let log = shared.db.read(move |db| logs::find(db, &terminal_id, id)).await?;
     let log = log.ok_or_else(|| ApiError::not_found(format!("no log of operation {id}")))?;
-    let path = log_store::path(&shared.config.data_dir, &terminal_id, id);
+    let path = log_store::path(&shared.config.data_dir, &terminal.terminal_id, id);
     file(&path, &log.sha256).await
 }
 

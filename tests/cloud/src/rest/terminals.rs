@@ -226,10 +226,10 @@ fn status(terminal: &Terminal) -> (&'static str, Option<&'static str>) {
 pub(super) async fn configure(
     State(shared): State<Arc<Shared>>,
     headers: HeaderMap,
-    Path(terminal_id): Path<String>,
+    Path(id): Path<String>,
     body: Bytes,
 ) -> Result<Json<Value>, ApiError> {
-    authorise_terminal(&shared, &headers, WRITE, &terminal_id).await?;
+    let (_, terminal) = authorise_terminal(&shared, &headers, WRITE, &id).await?;
     let mut fields = Fields::parse(&body)?;
     let config = fields.object("config");
     match &config {
@@ -245,9 +245,9 @@ pub(super) async fn configure(
         }
     }
     let config = fields.finish(config)?;
-    let id = terminal_id.clone();
+    let id = terminal.terminal_id.clone();
     let revision =
         shared.db.write(move |db| configuration::override_with(db, &id, &config)).await?;
-    shared.hub.wake(&terminal_id);
+    shared.hub.wake(&terminal.terminal_id);
     Ok(Json(json!({ "revision": revision })))
 }

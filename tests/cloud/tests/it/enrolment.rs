@@ -38,6 +38,15 @@ impl Key {
     }
 }
 
+/// A request of the same form whose signature is not by its key: its last line is of the signature.
+fn with_another_signature(csr: &str) -> String {
+    let mut lines: Vec<String> = csr.lines().map(str::to_owned).collect();
+    let at = lines.len() - 2;
+    let other = if lines[at].as_bytes()[3] == b'A' { "B" } else { "A" };
+    lines[at].replace_range(3..4, other);
+    lines.join("\n")
+}
+
 fn text(value: &Value) -> String {
     value.as_str().unwrap().to_owned()
 }
@@ -237,6 +246,11 @@ async fn a_request_that_cannot_be_used_is_told_why_and_may_be_sent_again() {
         let error = link.frame().await;
         assert_eq!((&error["type"], &error["code"]), (&json!("error"), &json!("INVALID_MESSAGE")));
     }
+    let mut begin = key.begin();
+    begin["csr"] = json!(with_another_signature(begin["csr"].as_str().unwrap()));
+    link.send(&begin).await;
+    let error = link.frame().await;
+    assert!(error["message"].as_str().unwrap().contains("signature"), "{error}");
     link.send(&json!({ "type": "hello" })).await;
     assert_eq!(link.frame().await["code"], "UNSUPPORTED_MESSAGE");
     link.send(&key.begin()).await;

@@ -191,6 +191,8 @@ async fn what_is_unknown_or_of_another_account_is_not_there_and_a_key_is_wanted(
     };
     let path = format!("/v1/terminals/{id}");
     assert_eq!(status(Method::GET, &path, Some(&read_only)).await, 200);
+    let other = format!("/v1/terminals/{}", terminal.terminal_id);
+    assert_eq!(status(Method::GET, &other, Some(&read_only)).await, 200, "its other id");
     assert_eq!(status(Method::GET, &path, Some(&stranger)).await, 404);
     assert_eq!(status(Method::GET, "/v1/terminals/term_4Kx9", Some(&read_only)).await, 404);
     assert_eq!(status(Method::GET, "/v1/terminal/actions/tact_7Yp2", Some(&read_only)).await, 404);

@@ -14,7 +14,7 @@ use terminal_core::protocol::{IfPaymentActive, Policy};
 use terminal_hal::{OperationKind, Parameters};
 use uuid::Uuid;
 
-use super::{Page, caller_and_location, caller_and_terminal, check_in_use};
+use super::{Page, caller_and_location, check_in_use};
 use crate::{
     db::{
         DbError, configuration,
@@ -23,7 +23,7 @@ use crate::{
         tokens::NewToken,
     },
     rest::{
-        auth::{READ, WRITE, authorise},
+        auth::{READ, WRITE, authorise, authorise_terminal},
         error::ApiError,
         new_operation::{check_size, fingerprint},
         operations::{derived_id, idempotency_key, key_reused},
@@ -46,7 +46,7 @@ pub(in crate::rest) async fn create(
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<Json<Value>, ApiError> {
-    let (caller, terminal) = caller_and_terminal(&shared, &headers, WRITE, &id).await?;
+    let (caller, terminal) = authorise_terminal(&shared, &headers, WRITE, &id).await?;
     check_in_use(&terminal)?;
     let key = idempotency_key(&headers)?;
     let new = read(&headers, &body, &terminal.terminal_id, &caller.subject)?;

@@ -14,7 +14,7 @@ use terminal_hal::ErrorCode;
 use super::check_location;
 use crate::{
     db::{
-        enrolment::{self, Activation},
+        activation::{self, Activation},
         now,
     },
     rest::{
@@ -46,7 +46,7 @@ pub(in crate::rest) async fn activate(
         .db
         .write(move |db| {
             let (account, by) = (&caller.account_id, &caller.subject);
-            enrolment::activate(db, account, &code, location, by, now())
+            activation::activate(db, account, &code, location, by, now())
         })
         .await?;
     match outcome {

@@ -11,14 +11,14 @@ use axum::{
 use rusqlite::Connection;
 use serde_json::{Map, Value, json};
 
-use super::{caller_and_location, caller_and_terminal, check_in_use, config_check};
+use super::{caller_and_location, check_in_use, config_check};
 use crate::{
     db::{
         DbError, configuration,
         terminals::{self, Terminal},
     },
     rest::{
-        auth::{READ, WRITE},
+        auth::{READ, WRITE, authorise_terminal},
         error::{ApiError, FieldError},
         problems::Fields,
     },
@@ -37,7 +37,7 @@ pub(in crate::rest) async fn configure(
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<Json<Value>, ApiError> {
-    let (_, terminal) = caller_and_terminal(&shared, &headers, WRITE, &id).await?;
+    let (_, terminal) = authorise_terminal(&shared, &headers, WRITE, &id).await?;
     check_in_use(&terminal)?;
     let changes = Fields::json(&headers, &body)?.into_map();
     let terminal_id = terminal.terminal_id.clone();
@@ -67,7 +67,7 @@ pub(in crate::rest) async fn retrieve(
     headers: HeaderMap,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
-    let (_, terminal) = caller_and_terminal(&shared, &headers, READ, &id).await?;
+    let (_, terminal) = authorise_terminal(&shared, &headers, READ, &id).await?;
     Ok(Json(shared.db.read(move |db| shape(db, &terminal)).await?))
 }
 

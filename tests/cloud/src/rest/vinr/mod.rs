@@ -21,7 +21,7 @@ use super::{
 use crate::{
     db::{
         locations::{self as stored_locations, Location},
-        terminals::{self as stored_terminals, Terminal},
+        terminals::Terminal,
         tokens::NewToken,
     },
     state::Shared,
@@ -51,21 +51,6 @@ impl Page {
     const fn rows(self) -> u32 {
         self.limit + 1
     }
-}
-
-/// The caller, and the terminal that a path names.
-async fn caller_and_terminal(
-    shared: &Shared,
-    headers: &HeaderMap,
-    scopes: &[&str],
-    id: &str,
-) -> Result<(NewToken, Terminal), ApiError> {
-    let caller = authorise(shared, headers, scopes).await?;
-    let unknown = || ApiError::not_found(format!("terminal {id:.64} is not known"));
-    let uuid = Kind::Terminal.parse(id).ok_or_else(unknown)?;
-    let found = shared.db.read(move |db| stored_terminals::by_id(db, uuid)).await?;
-    let terminal = found.filter(|terminal| terminal.account_id == caller.account_id);
-    Ok((caller, terminal.ok_or_else(unknown)?))
 }
 
 /// The caller, and the location that a path names.

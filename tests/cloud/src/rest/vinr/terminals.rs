@@ -10,11 +10,11 @@ use axum::{
 };
 use serde_json::Value;
 
-use super::{Page, caller_and_terminal, check_in_use, check_location};
+use super::{Page, check_in_use, check_location};
 use crate::{
     db::terminals::{self, Changes, Filter, Standing},
     rest::{
-        auth::{READ, WRITE, authorise},
+        auth::{READ, WRITE, authorise, authorise_terminal},
         error::ApiError,
         problems::Fields,
         terminals::deactivate as take_out_of_use,
@@ -32,7 +32,7 @@ pub(in crate::rest) async fn retrieve(
     headers: HeaderMap,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
-    let (_, terminal) = caller_and_terminal(&shared, &headers, READ, &id).await?;
+    let (_, terminal) = authorise_terminal(&shared, &headers, READ, &id).await?;
     Ok(Json(vinr::terminal(&terminal)))
 }
 
@@ -67,7 +67,7 @@ pub(in crate::rest) async fn update(
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<Json<Value>, ApiError> {
-    let (caller, terminal) = caller_and_terminal(&shared, &headers, WRITE, &id).await?;
+    let (caller, terminal) = authorise_terminal(&shared, &headers, WRITE, &id).await?;
     check_in_use(&terminal)?;
     let mut fields = Fields::form_or_json(&headers, &body)?;
     let changes = Changes {
@@ -96,7 +96,7 @@ pub(in crate::rest) async fn deactivate(
     headers: HeaderMap,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
-    let (caller, terminal) = caller_and_terminal(&shared, &headers, WRITE, &id).await?;
+    let (caller, terminal) = authorise_terminal(&shared, &headers, WRITE, &id).await?;
     let terminal = take_out_of_use(&shared, terminal.terminal_id, caller.subject).await?;
     Ok(Json(vinr::terminal(&terminal)))
 }
