@@ -13,26 +13,6 @@ use crate::{
 /// Longest wait that a failure may ask for.
 const RETRY_AFTER_S_MAX: u32 = 86_400;
 
-/// Whether an answer that never came may mean that something has happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Effect {
-    /// A question.
-    None,
-    /// An order.
-    Possible,
-}
-
-impl Effect {
-    /// A failure about which nothing else is known.
-    pub(crate) fn failure(self, code: ErrorCode, reason: &str) -> Failure {
-        let failure = Failure::new(code, reason);
-        match self {
-            Self::None => failure,
-            Self::Possible => failure.with_side_effects(SideEffects::Unknown),
-        }
-    }
-}
-
 /// What programs must know about a failed operation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailureData {

@@ -172,6 +172,26 @@ pub enum SideEffects {
     Unknown,
 }
 
+/// Whether an answer that never came may mean that something has happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// A question.
+    None,
+    /// An order.
+    Possible,
+}
+
+impl Effect {
+    /// A failure about which nothing else is known.
+    pub fn failure(self, code: ErrorCode, reason: impl AsRef<str>) -> Failure {
+        let failure = Failure::new(code, reason);
+        match self {
+            Self::None => failure,
+            Self::Possible => failure.with_side_effects(SideEffects::Unknown),
+        }
+    }
+}
+
 /// Why an operation failed, for programs (`code`) and for people (`failure_reason`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{}: {failure_reason}", code.as_str())]

@@ -6,8 +6,8 @@
 //!
 //! It never talks to the cloud, never stores operations and never decides whether one may run.
 
-#[cfg(any(feature = "child", feature = "vendor"))]
-mod answer;
+#[cfg(any(feature = "exec", feature = "vendor"))]
+pub mod answer;
 #[cfg(feature = "api")]
 pub mod api;
 #[cfg(feature = "child")]

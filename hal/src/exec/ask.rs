@@ -8,9 +8,10 @@ use serde_json::Value;
 use super::trusted;
 use crate::{
     ErrorCode, Failure,
-    answer::{Effect, WireFailure},
+    answer::WireFailure,
     api::Cancellation,
     child::{Limits, Output, Program, Runner},
+    error::Effect,
 };
 
 /// Version of what is said.
@@ -87,6 +88,6 @@ impl ExecProgram {
     pub(super) fn unreadable(&self, ask: &Ask<'_>, error: &dyn Display) -> Failure {
         let (name, method) = (self.path.display(), ask.method);
         let reason = format!("{name} answered {method} unreadably: {error}");
-        ask.effect.failure(ErrorCode::DeviceFault, &reason)
+        ask.effect.failure(ErrorCode::DeviceFault, reason)
     }
 }

@@ -6,8 +6,9 @@ use serde_json::json;
 
 use super::ask::{Ask, ExecProgram};
 use crate::{
-    answer::{self, Effect},
+    answer,
     api::{Call, HalFuture, Health, SCREEN_MESSAGE_CHARS_MAX, Screen},
+    error::Effect,
     operation::{OpenMenuParameters, OpenMenuResult},
     status::TerminalHealth,
     text::bounded,

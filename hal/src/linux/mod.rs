@@ -64,7 +64,7 @@ pub struct Interface {
 
 /// The system; clones are the same one.
 #[derive(Clone, Debug)]
-pub(crate) struct Linux {
+struct Linux {
     config: Arc<LinuxConfig>,
     root: Root,
     runner: Runner,

@@ -5,9 +5,9 @@ use std::time::Duration;
 use super::{Linux, boot};
 use crate::{
     BootId, ErrorCode, Failure, SideEffects,
-    answer::Effect,
     api::{Call, HalFuture, Power},
     child::{Limits, Program},
+    error::Effect,
     operation::reboot::BootReason,
 };
 

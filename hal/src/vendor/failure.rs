@@ -22,7 +22,7 @@ impl Lost {
             Self::Connection => "the payment application went away before it answered",
             Self::Time => "the payment application did not answer in time:",
         };
-        effect.failure(ErrorCode::HalUnavailable, &format!("{what} {method}"))
+        effect.failure(ErrorCode::HalUnavailable, format!("{what} {method}"))
     }
 }
 
@@ -62,7 +62,7 @@ pub(super) fn refused(method: &str, error: &RpcError, effect: Effect) -> Failure
         }
         (code, _) => {
             let reason = format!("the payment application answered {method} with {code}: {text}");
-            effect.failure(ErrorCode::DeviceFault, &reason)
+            effect.failure(ErrorCode::DeviceFault, reason)
         }
     }
 }

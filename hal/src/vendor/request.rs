@@ -17,7 +17,7 @@ use super::{
     supervisor::Link,
     wire::{ANSWER_MS_MAX, Operation, OperationContext, RpcError},
 };
-pub(super) use crate::answer::Effect;
+pub(super) use crate::error::Effect;
 use crate::{
     ErrorCode, Failure, OperationId,
     api::{Call, HoldPolicy},
@@ -167,7 +167,7 @@ pub(super) fn read<T: DeserializeOwned>(
 
 pub(super) fn unreadable(method: &str, error: &serde_json::Error, effect: Effect) -> Failure {
     let reason = format!("the payment application answered {method} unreadably: {error}");
-    effect.failure(ErrorCode::DeviceFault, &reason)
+    effect.failure(ErrorCode::DeviceFault, reason)
 }
 
 /// The time at which the answer to an operation is given up.

@@ -7,9 +7,9 @@ use tokio::io::AsyncReadExt;
 use super::{JournalConfig, entry::Reader, is_in, lines::Line};
 use crate::{
     ErrorCode, Failure,
-    answer::Effect,
     api::{LogLine, LogRange},
     child::{Program, Runner, Streaming, failure::complaint},
+    error::Effect,
     operation::send_logs::LogLevel,
 };
 
