@@ -67,9 +67,14 @@ pub(super) async fn open(
         power: from(&hal.power).and_then(|hal| hal.power.clone()),
         health: several(sources.collect()),
     };
-    if let (Some(updates), Some(power)) = (&hal.updates, &composed.power) {
-        let (power, health) = (Arc::clone(power), composed.health.clone());
-        composed.firmware = Some(slots(config, updates, power, health, time)?);
+    match (&hal.updates, composed.power.clone()) {
+        (Some(updates), Some(power)) => {
+            let health = composed.health.clone();
+            composed.firmware = Some(slots(config, updates, power, health, time)?);
+        }
+        // The payment application was to have it, and does not offer it.
+        (Some(_), None) => tracing::error!("no updates: nothing tells one boot from the next"),
+        (None, _) => {}
     }
     Ok(composed)
 }
