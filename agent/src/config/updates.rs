@@ -260,6 +260,45 @@ mod tests {
         assert!(matches!(config.source, UpdateSource::Https { .. }));
     }
 
+    /// The keys of the shipped file, which are all behind a `#` there, without the words.
+    fn shipped() -> String {
+        let shipped = include_str!("../../../packaging/agent.toml");
+        let section = shipped.split("\n# [hal.updates]\n").nth(1).unwrap();
+        let lines = section.lines().take_while(|line| line.starts_with('#'));
+        let is_key = |line: &&str| {
+            let key = line.split(" = ").next().unwrap_or_default();
+            line.starts_with(['[', ']', ' '])
+                || (line.contains(" = ") && key.chars().all(|c| c.is_ascii_lowercase() || c == '-'))
+        };
+        let lines: Vec<_> =
+            lines.filter_map(|line| line.strip_prefix("# ")).filter(is_key).collect();
+        lines.join("\n").replace("hal.updates.", "")
+    }
+
+    #[test]
+    fn the_shipped_file_shows_every_key_with_a_value_that_works() {
+        let text = shipped();
+        let config = parse(&text, Source::Ab).unwrap().unwrap();
+        assert_eq!(config.firmware.health_checks.len(), 1);
+        for key in [
+            "source",
+            "ca-file",
+            "allow-private-addresses",
+            "directory",
+            "version-file",
+            "public-keys",
+            "channel",
+            "window",
+            "allow-downgrade",
+            "size-max-mb",
+            "health-checks",
+            "boot-attempts",
+            "program",
+        ] {
+            assert!(text.lines().any(|line| line.starts_with(&format!("{key} = "))), "{key}");
+        }
+    }
+
     #[test]
     fn what_is_wrong_is_named_with_what_would_be_right() {
         let more = |text: &str| format!("{GOOD}{text}\n");

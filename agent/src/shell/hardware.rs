@@ -76,9 +76,15 @@ pub(super) async fn open(
         power: from(&hal.power).and_then(|hal| hal.power.clone()),
         health: several(sources.collect()),
     };
-    if let (Some(updates), Some(power), Some(runner)) = (&hal.updates, &composed.power, runner) {
-        let (power, health) = (Arc::clone(power), composed.health.clone());
-        composed.firmware = Some(updates::firmware(config, updates, power, health, time, runner));
+    match (&hal.updates, &composed.power, runner) {
+        (Some(updates), Some(power), Some(runner)) => {
+            let (power, health) = (Arc::clone(power), composed.health.clone());
+            let firmware = updates::firmware(config, updates, power, health, time, runner);
+            composed.firmware = Some(firmware);
+        }
+        // The payment application was to have it, and does not offer it.
+        (Some(_), None, _) => tracing::error!("no updates: nothing tells one boot from the next"),
+        (Some(_), Some(_), None) | (None, _, _) => {}
     }
     Ok(composed)
 }
