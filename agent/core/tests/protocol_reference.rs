@@ -15,8 +15,10 @@ use serde_json::{Map, Value, json};
 use terminal_core::{
     engine::{Backoff, BackoffSettings, LinkEnd, Moment, Monotonic, limits},
     protocol::{
-        self, AgentFrame, CloudFrame, EventName, LogChunk, OperationFrame, OperationReport,
-        ReportBody, close_code, decode_agent_frame, decode_cloud_frame, encode, error_code,
+        self, AgentFrame, CloudFrame, ENROL_SUBPROTOCOL, EnrolAgentFrame, EnrolCloudFrame,
+        EventName, LogChunk, OperationFrame, OperationReport, ReportBody, close_code,
+        decode_agent_frame, decode_cloud_frame, decode_enrol_agent_frame, decode_enrol_cloud_frame,
+        encode, error_code,
     },
 };
 use terminal_hal::{
@@ -41,6 +43,8 @@ fn no_field_of_an_example_is_unknown_to_the_code() {
         let encoded: Value = serde_json::from_str(&match frame {
             Frame::Agent(frame) => encode(&frame),
             Frame::Cloud(frame) => encode(&frame),
+            Frame::EnrolAgent(frame) => encode(&frame),
+            Frame::EnrolCloud(frame) => encode(&frame),
         })
         .unwrap();
         assert_survives(&documented, &encoded, &format!("example in line {line}: "));
@@ -59,6 +63,7 @@ fn every_frame_type_report_kind_and_event_has_its_place() {
                 seen.insert(format!("agent {}", agent_type(&frame)));
             }
             Frame::Cloud(frame) => drop(seen.insert(format!("cloud {}", cloud_type(&frame)))),
+            Frame::EnrolAgent(_) | Frame::EnrolCloud(_) => {}
         }
     }
     let agent = AGENT_TYPES.map(|name| format!("agent {name}"));
@@ -74,6 +79,33 @@ fn every_frame_type_report_kind_and_event_has_its_place() {
     }
     let events = column("event", "when").into_keys().collect::<BTreeSet<_>>();
     assert_eq!(events, EVENTS.map(|event| event_name(event).to_owned()).into());
+}
+
+#[test]
+fn every_frame_of_enrolment_has_its_example_and_every_field_its_row() {
+    let mut seen = BTreeMap::new();
+    for Example { documented, frame, .. } in examples() {
+        let name = match &frame {
+            Frame::EnrolAgent(EnrolAgentFrame::EnrolBegin(_)) => "enrol_begin",
+            Frame::EnrolCloud(EnrolCloudFrame::ActivationCode(_)) => "activation_code",
+            Frame::EnrolCloud(EnrolCloudFrame::Enrolled(_)) => "enrolled",
+            Frame::EnrolAgent(EnrolAgentFrame::Error(_))
+            | Frame::EnrolCloud(EnrolCloudFrame::Error(_))
+            | Frame::Agent(_)
+            | Frame::Cloud(_) => continue,
+        };
+        seen.insert(name, documented);
+    }
+    for name in ["enrol_begin", "activation_code", "enrolled"] {
+        let example = seen.get(name).unwrap_or_else(|| panic!("no example of {name}"));
+        let heading = format!("`{name}`\n");
+        let section = REFERENCE.split("\n### ").find(|text| text.starts_with(&heading)).unwrap();
+        let rows = rows(section, "| field | type | need | meaning |").into_iter();
+        let documented: BTreeSet<String> = rows.map(|row| unquoted(&row[0])).collect();
+        let fields = example.as_object().unwrap().keys().filter(|name| *name != "type").cloned();
+        assert_eq!(documented, fields.collect(), "table of {name}");
+    }
+    assert!(REFERENCE.contains(&format!("`Sec-WebSocket-Protocol: {}`", ENROL_SUBPROTOCOL)));
 }
 
 #[test]
@@ -98,7 +130,7 @@ fn parameters_and_results_of_the_examples_are_those_of_their_kind() {
                 assert_table_names(kind, "result", result.as_object().unwrap());
                 seen.insert(("result", kind));
             }
-            Frame::Agent(_) | Frame::Cloud(_) => {}
+            Frame::Agent(_) | Frame::Cloud(_) | Frame::EnrolAgent(_) | Frame::EnrolCloud(_) => {}
         }
     }
     for kind in OperationKind::ALL {
@@ -199,6 +231,8 @@ fn the_example_of_a_log_chunk_is_one() {
 enum Frame {
     Agent(AgentFrame),
     Cloud(CloudFrame),
+    EnrolAgent(EnrolAgentFrame),
+    EnrolCloud(EnrolCloudFrame),
 }
 
 struct Example {
@@ -216,8 +250,10 @@ fn example(Block { line, info, text }: Block) -> Option<Example> {
     let frame = match info.as_str() {
         "json agent" => decode_agent_frame(text.as_bytes()).map(Frame::Agent),
         "json cloud" => decode_cloud_frame(text.as_bytes()).map(Frame::Cloud),
+        "json enrol agent" => decode_enrol_agent_frame(text.as_bytes()).map(Frame::EnrolAgent),
+        "json enrol cloud" => decode_enrol_cloud_frame(text.as_bytes()).map(Frame::EnrolCloud),
         "text" | "hex" => return None,
-        other => panic!("block in line {line} is {other:?}, want json agent or json cloud"),
+        other => panic!("block in line {line} is {other:?}, want json [enrol] agent or cloud"),
     };
     let frame = frame.unwrap_or_else(|error| panic!("example in line {line}: {error}\n{text}"));
     Some(Example { line, documented: serde_json::from_str(&text).unwrap(), frame })
@@ -369,7 +405,7 @@ fn known_limits() -> BTreeMap<String, String> {
         }
         protocol {
             TEXT_FRAME_BYTES_MAX BINARY_FRAME_BYTES_MAX LOG_CHUNK_BYTES_MAX
-            LOG_CHUNKS_IN_FLIGHT_MAX
+            LOG_CHUNKS_IN_FLIGHT_MAX CSR_BYTES_MAX ENROL_NAME_CHARS_MAX NONCE_CHARS
         }
         operation::end_of_day { AMOUNT_MAX TOTALS_MAX TOTALS_BYTES_MAX }
         operation::send_logs { RANGE_MS_MAX RANGE_MS_DEFAULT COMPONENTS_MAX UPLOAD_HEADERS_MAX }

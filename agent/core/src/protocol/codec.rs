@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{AgentFrame, CloudFrame, TEXT_FRAME_BYTES_MAX};
+use super::{AgentFrame, CloudFrame, EnrolAgentFrame, EnrolCloudFrame, TEXT_FRAME_BYTES_MAX};
 
 /// Why bytes are not a frame.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -68,6 +68,33 @@ pub fn decode_agent_frame(bytes: &[u8]) -> Result<AgentFrame, DecodeError> {
         "status" => AgentFrame::Status(body(bytes, head)?),
         "log_end" => AgentFrame::LogEnd(body(bytes, head)?),
         "error" => AgentFrame::Error(body(bytes, head)?),
+        _ => return Err(DecodeError::UnknownType(head.kind)),
+    })
+}
+
+/// Reads a frame of `terminal-enrol.v1` from a terminal.
+///
+/// # Errors
+/// See [`DecodeError`]: each variant says what to answer.
+pub fn decode_enrol_agent_frame(bytes: &[u8]) -> Result<EnrolAgentFrame, DecodeError> {
+    let head = head(bytes)?;
+    Ok(match head.kind.as_str() {
+        "enrol_begin" => EnrolAgentFrame::EnrolBegin(body(bytes, head)?),
+        "error" => EnrolAgentFrame::Error(body(bytes, head)?),
+        _ => return Err(DecodeError::UnknownType(head.kind)),
+    })
+}
+
+/// Reads a frame of `terminal-enrol.v1` from the cloud.
+///
+/// # Errors
+/// See [`DecodeError`]: each variant says what to answer.
+pub fn decode_enrol_cloud_frame(bytes: &[u8]) -> Result<EnrolCloudFrame, DecodeError> {
+    let head = head(bytes)?;
+    Ok(match head.kind.as_str() {
+        "activation_code" => EnrolCloudFrame::ActivationCode(body(bytes, head)?),
+        "enrolled" => EnrolCloudFrame::Enrolled(body(bytes, head)?),
+        "error" => EnrolCloudFrame::Error(body(bytes, head)?),
         _ => return Err(DecodeError::UnknownType(head.kind)),
     })
 }

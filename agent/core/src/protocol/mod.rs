@@ -1,15 +1,24 @@
-//! The wire protocol `terminal-ops.v1`: typed frames, bytes to frames and back.
+//! The wire protocols `terminal-ops.v1` and `terminal-enrol.v1`: typed frames, bytes to frames and
+//! back.
 //!
 //! Both ends use this module, so that there is one reading of the protocol. The reference for
 //! people is `agent/PROTOCOL.md`.
 
 mod codec;
+mod enrolment;
 mod from_agent;
 mod from_cloud;
 mod ids;
 mod log_data;
 
-pub use codec::{DecodeError, decode_agent_frame, decode_cloud_frame, encode};
+pub use codec::{
+    DecodeError, decode_agent_frame, decode_cloud_frame, decode_enrol_agent_frame,
+    decode_enrol_cloud_frame, encode,
+};
+pub use enrolment::{
+    ActivationCode, CSR_BYTES_MAX, ENROL_NAME_CHARS_MAX, ENROL_SUBPROTOCOL, EnrolAgentFrame,
+    EnrolBegin, EnrolCloudFrame, Enrolled, NONCE_CHARS,
+};
 pub use from_agent::{
     Accepted, AgentFrame, Attention, Caps, ClockSource, ClockState, ConfigurationReport,
     ConfigurationStatus, EventName, EventReport, Hello, LogEnd, OperationReport, Origin, Outbox,
