@@ -8,7 +8,7 @@ use terminal_hal::OperationId;
 use crate::{
     cloud::{Cloud, CloudError},
     db::{
-        DbError, logs, now,
+        DbError, configuration, locations, logs, now,
         operations::{
             self, Created, NewOperation, Operation, OperationStatus, Request, TimelineEntry,
         },
@@ -48,7 +48,8 @@ impl Cloud {
         let (account, serial) = (account_id.to_owned(), serial_number.to_owned());
         let outcome = self
             .write(move |db| {
-                Ok(match terminals::register(db, &account, &serial, "S1", LIBRARY)? {
+                let store = locations::of_store(db, &account, "S1")?;
+                Ok(match terminals::register(db, &account, &serial, Some(store.id), LIBRARY)? {
                     Err(error) => Err(error),
                     Ok(Terminal { terminal_id, .. }) => {
                         let token = terminals::new_credential(db, &terminal_id)?;
@@ -72,6 +73,7 @@ impl Cloud {
             created_by: LIBRARY.to_owned(),
             key: None,
             timeout_max_ms: self.shared().timeout_max_ms(),
+            pending_max: None,
         };
         let created = self.write(move |db| operations::create(db, &request)).await?;
         match created {
@@ -80,7 +82,10 @@ impl Cloud {
                 Ok(operation.id)
             }
             Created::Busy { retry_after_s } => Err(CloudError::Busy { retry_after_s }),
-            Created::UnknownTerminal | Created::KeyReused => Err(CloudError::Unknown(terminal_id)),
+            Created::UnknownTerminal
+            | Created::KeyReused
+            | Created::Deactivated
+            | Created::QueueFull => Err(CloudError::Unknown(terminal_id)),
         }
     }
 
@@ -253,7 +258,8 @@ impl Cloud {
         self.read(move |db| timeline::list(db, id)).await
     }
 
-    /// Sets the desired configuration; returns its revision.
+    /// Sets a terminal's own settings, whole and unchecked; returns the revision of what they make
+    /// with the template of its location.
     ///
     /// # Errors
     /// When the terminal is unknown.
@@ -263,7 +269,7 @@ impl Cloud {
         config: Map<String, Value>,
     ) -> Result<u64, CloudError> {
         let id = terminal_id.to_owned();
-        let revision = self.write(move |db| terminals::configure(db, &id, &config)).await?;
+        let revision = self.write(move |db| configuration::override_with(db, &id, &config)).await?;
         self.shared().hub.wake(terminal_id);
         revision.ok_or_else(|| CloudError::Unknown(terminal_id.to_owned()))
     }

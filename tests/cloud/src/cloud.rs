@@ -11,6 +11,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use crate::{
+    authority,
     config::{CloudConfig, Transport},
     db::{self, Db, DbError, terminals::RegisterError, tokens},
     faults::Faults,
@@ -18,6 +19,7 @@ use crate::{
     rest, server,
     state::{self, CONNECTIONS_MAX, Shared},
     tls::{self, TlsError},
+    webhooks,
 };
 
 /// How long an orderly stop waits for open connections.
@@ -84,17 +86,21 @@ impl Cloud {
             std::fs::create_dir_all(config.data_dir.join(dir))
                 .map_err(|error| StartError::Io("the data directory", error))?;
         }
-        let acceptor = match &config.transport {
-            Transport::Tls(tls) => Some(TlsAcceptor::from(tls::server_config(tls)?)),
-            Transport::PlainHttp => None,
-        };
         let listener = std::net::TcpListener::from(
             bind(config.listen).map_err(|error| StartError::Listen(config.listen, error))?,
         );
         config.listen =
             listener.local_addr().map_err(|error| StartError::Listen(config.listen, error))?;
         let database_path = config.data_dir.join("cloud.db");
-        let upload_key = tokens::upload_key(&db::open(&database_path)?)?;
+        let database = db::open(&database_path)?;
+        let (upload_key, authority) = (tokens::upload_key(&database)?, authority::open(&database)?);
+        drop(database);
+        let acceptor = match &config.transport {
+            Transport::Tls(tls) => {
+                Some(TlsAcceptor::from(tls::server_config(tls, authority.ca_pem())?))
+            }
+            Transport::PlainHttp => None,
+        };
         let (db, database) = Db::start(&database_path)?;
         // Last: a runtime must not be dropped where blocking is not allowed.
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -107,6 +113,8 @@ impl Cloud {
             config,
             db,
             hub: Hub::default(),
+            enrolling: Hub::default(),
+            authority,
             faults: Faults::none(),
             timeouts: Notify::new(),
             stopping: watch::Sender::new(false),
@@ -133,6 +141,7 @@ impl Cloud {
         let router = rest::router(&self.shared);
         runtime.spawn(server::accept(Arc::clone(&self.shared), listener, acceptor, router));
         runtime.spawn(state::watch_timeouts(Arc::clone(&self.shared)));
+        runtime.spawn(webhooks::deliver(Arc::clone(&self.shared)));
         Ok(())
     }
 
@@ -148,13 +157,15 @@ impl Cloud {
 
     /// Where terminals connect: `wss://localhost:PORT/v1/terminal/ws`.
     pub fn link_url(&self) -> String {
-        format!("{}/v1/terminal/ws", self.base_url().replacen("http", "ws", 1))
+        self.shared.link_url()
     }
 
     /// Closes the links with 1001, finishes open requests and writes what is in hand.
     pub async fn stop(mut self) -> CloudConfig {
         self.shared.stopping.send_replace(true);
-        self.shared.hub.stop_all(&Stop::close(close_code::GOING_AWAY, "the cloud stops"));
+        let stop = Stop::close(close_code::GOING_AWAY, "the cloud stops");
+        self.shared.hub.stop_all(&stop);
+        self.shared.enrolling.stop_all(&stop);
         let all = u32::try_from(CONNECTIONS_MAX).unwrap_or(u32::MAX);
         // Every connection holds a permit until it has ended.
         let connections = Arc::clone(&self.shared.connections);

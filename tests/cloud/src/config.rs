@@ -21,6 +21,17 @@ pub struct CloudConfig {
     pub timeout_max: Option<Duration>,
     /// Wait before an operation that met `OVERLOADED` or `STORAGE_FULL` is dispatched again.
     pub redispatch_delay: Duration,
+    /// How long an activation code can be typed in.
+    pub activation_code_ttl: Duration,
+    /// How long a certificate is good that a terminal is given.
+    pub certificate_life: Duration,
+    /// PEM of the authorities that a terminal is told to trust; when absent, those of
+    /// [`TlsConfig::client_ca_pem`], as of one authority for both ends.
+    pub trust_bundle_pem: Option<String>,
+    /// A terminal is told to be offline when it has had no link for so long.
+    pub offline_grace: Duration,
+    /// Wait after the first failed attempt of a webhook; doubles with each.
+    pub webhook_retry_base: Duration,
     /// Whether `POST /test/faults` exists.
     pub test_switches: bool,
     /// Origin in minted upload URLs; `https://localhost:PORT` when absent.
@@ -39,9 +50,24 @@ impl CloudConfig {
             hello_timeout: Duration::from_secs(15),
             timeout_max: None,
             redispatch_delay: Duration::from_secs(5),
+            activation_code_ttl: Duration::from_secs(3600),
+            certificate_life: Duration::from_secs(90 * 86_400),
+            trust_bundle_pem: None,
+            offline_grace: Duration::from_secs(10),
+            webhook_retry_base: Duration::from_secs(5),
             test_switches: false,
             public_url: None,
         }
+    }
+
+    /// What a terminal is told to trust.
+    pub(crate) fn trust_bundle(&self) -> String {
+        let authority = || match &self.transport {
+            Transport::Tls(tls) => tls.client_ca_pem.clone().unwrap_or_default(),
+            Transport::PlainHttp => Vec::new(),
+        };
+        let given = self.trust_bundle_pem.clone();
+        given.unwrap_or_else(|| String::from_utf8_lossy(&authority()).into_owned())
     }
 
     pub(crate) fn idle_timeout(&self) -> Duration {

@@ -6,6 +6,7 @@
 //!
 //! It never decides what a terminal does: it hands over operations and keeps what comes back.
 
+mod authority;
 mod calls;
 mod cloud;
 mod config;
@@ -18,7 +19,9 @@ mod secret;
 mod server;
 mod state;
 mod tls;
+mod vinr;
 mod wait;
+mod webhooks;
 
 pub use cloud::{Cloud, CloudError, StartError};
 pub use config::{CloudConfig, TlsConfig, Transport};
@@ -28,7 +31,7 @@ pub use db::{
     offline::Registry,
     operations::{LateResult, NewOperation, Operation, OperationStatus, TimelineEntry},
     reports::{Gap, StoredReport},
-    terminals::{NewTerminal, RegisterError, Terminal},
+    terminals::{NewTerminal, RegisterError, Standing, Terminal},
     tokens::{NewToken, SCOPES},
 };
 pub use faults::{

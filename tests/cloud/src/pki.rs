@@ -1,10 +1,10 @@
 //! A throw-away certificate authority for tests and demos.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PublicKey,
     RevokedCertParams, SerialNumber,
 };
 
@@ -14,6 +14,12 @@ use crate::config::TlsConfig;
 pub struct Pki {
     ca_pem: String,
     issuer: Issuer<'static, KeyPair>,
+}
+
+/// A certificate that has just been signed.
+pub(crate) struct Issued {
+    pub(crate) pem: String,
+    pub(crate) der: Vec<u8>,
 }
 
 impl Pki {
@@ -31,6 +37,20 @@ impl Pki {
         params.distinguished_name.push(DnType::CommonName, name);
         let ca_pem = params.self_signed(&key)?.pem();
         Ok(Self { ca_pem, issuer: Issuer::new(params, key) })
+    }
+
+    /// The authority that [`Pki::to_pem`] wrote down.
+    pub(crate) fn from_pem(pem: &str) -> Result<Self, rcgen::Error> {
+        let key = KeyPair::from_pem(pem)?;
+        let begin = pem.find("-----BEGIN CERTIFICATE-----").unwrap_or_default();
+        let ca_pem = pem.get(begin..).unwrap_or_default().to_owned();
+        let issuer = Issuer::from_ca_cert_pem(&ca_pem, key)?;
+        Ok(Self { ca_pem, issuer })
+    }
+
+    /// Key and certificate: what has to be kept to go on issuing.
+    pub(crate) fn to_pem(&self) -> String {
+        format!("{}{}", self.issuer.key().serialize_pem(), self.ca_pem)
     }
 
     /// The root that clients trust.
@@ -52,6 +72,21 @@ impl Pki {
     /// When the id cannot be written into a certificate.
     pub fn client(&self, terminal_id: &str) -> Result<(String, String), rcgen::Error> {
         self.sign(&params(&[], terminal_id, ExtendedKeyUsagePurpose::ClientAuth)?)
+    }
+
+    /// A certificate of one terminal for a key that it made itself, valid from an hour ago (clocks
+    /// differ) for so long.
+    pub(crate) fn sign_request(
+        &self,
+        key: &PublicKey,
+        terminal_id: &str,
+        life: Duration,
+    ) -> Result<Issued, rcgen::Error> {
+        let mut params = params(&[], terminal_id, ExtendedKeyUsagePurpose::ClientAuth)?;
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        limit(&mut params, since.saturating_sub(Duration::from_secs(3600)), since + life);
+        let certificate = params.signed_by(key, &self.issuer)?;
+        Ok(Issued { pem: certificate.pem(), der: certificate.der().to_vec() })
     }
 
     /// The same as [`Pki::server`], valid between two times since 1970.

@@ -41,6 +41,27 @@ pub(crate) fn random_bytes() -> std::io::Result<[u8; 32]> {
     Ok(bytes)
 }
 
+/// Letters without I and O, digits without 0 and 1: 32, so that five random bits are one.
+const CODE_ALPHABET: &[u8; 32] = b"ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
+
+/// A code for a screen, of 40 random bits.
+pub(crate) fn activation_code() -> std::io::Result<String> {
+    let bytes = random_bytes()?;
+    let letter = |byte: &u8| CODE_ALPHABET.get(usize::from(byte & 31)).copied().map(char::from);
+    let group = |bytes: &[u8]| bytes.iter().filter_map(letter).collect::<String>();
+    let (first, rest) = bytes.split_at(4);
+    Ok(format!("ACT-{}-{}", group(first), group(rest.split_at(4).0)))
+}
+
+/// Whether a text has the form of such a code.
+pub(crate) fn is_activation_code(text: &str) -> bool {
+    let groups = text.strip_prefix("ACT-").and_then(|rest| rest.split_once('-'));
+    let good = |group: &str| {
+        group.len() == 4 && group.bytes().all(|letter| CODE_ALPHABET.contains(&letter))
+    };
+    groups.is_some_and(|(first, second)| good(first) && good(second))
+}
+
 /// SHA-256 as 64 lower-case hex digits.
 pub(crate) fn sha256(bytes: &[u8]) -> String {
     hex(digest::digest(&digest::SHA256, bytes).as_ref())
@@ -57,4 +78,23 @@ pub(crate) fn verify(key: &[u8], text: &str, signature: &str) -> bool {
         let key = hmac::Key::new(hmac::HMAC_SHA256, key);
         hmac::verify(&key, text.as_bytes(), &bytes).is_ok()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_activation_code_has_the_form_that_is_asked_for() {
+        assert!(is_activation_code("ACT-7X9K-2M4P"));
+        for _ in 0..100 {
+            let code = activation_code().unwrap();
+            assert!(is_activation_code(&code), "{code}");
+        }
+        for text in
+            ["ACT-7X9K-2M4", "ACT-7X9K2M4P", "ACT-7X9O-2M4P", "ACT-7X91-2M4P", "act-7X9K-2M4P"]
+        {
+            assert!(!is_activation_code(text), "{text}");
+        }
+    }
 }

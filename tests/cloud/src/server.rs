@@ -14,15 +14,15 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use tower_service::Service as _;
 
-use crate::{state::Shared, tls};
+use crate::{state::Shared, tls::ClientCertificate};
 
 const TLS_TIMEOUT: Duration = Duration::from_secs(10);
 const HEADERS_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// One connection, from the accept to the end of the link that may have grown out of it.
 pub(crate) struct Conn {
-    /// Subject CN of a verified client certificate.
-    pub(crate) common_name: Option<String>,
+    /// A verified client certificate.
+    pub(crate) certificate: Option<ClientCertificate>,
     socket: Option<socket2::Socket>,
     aborted: Notify,
     _permit: OwnedSemaphorePermit,
@@ -82,14 +82,15 @@ async fn serve(
 ) -> io::Result<()> {
     tcp.set_nodelay(true)?;
     let socket = tcp.as_fd().try_clone_to_owned().map(socket2::Socket::from).ok();
-    let conn = |common_name| Conn { common_name, socket, aborted: Notify::new(), _permit: permit };
+    let conn = |certificate| Conn { certificate, socket, aborted: Notify::new(), _permit: permit };
     match acceptor {
         None => http(shared, tcp, conn(None), router).await,
         Some(acceptor) => {
             let stream = timeout(TLS_TIMEOUT, acceptor.accept(tcp)).await??;
             let certificates = stream.get_ref().1.peer_certificates();
-            let common_name = certificates.and_then(<[_]>::first).and_then(tls::common_name);
-            http(shared, stream, conn(common_name), router).await
+            let leaf = certificates.and_then(<[_]>::first);
+            let certificate = leaf.and_then(ClientCertificate::read);
+            http(shared, stream, conn(certificate), router).await
         }
     }
 }

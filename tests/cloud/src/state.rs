@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
+use rusqlite::Connection;
+use terminal_hal::Timestamp;
 use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::{
     config::CloudConfig,
-    db::{Db, DbError, now, pending},
+    db::{Db, DbError, events, now, pending},
     faults::Faults,
     link::Hub,
+    pki::Pki,
 };
 
 /// Connections at once, links included.
@@ -18,8 +21,12 @@ pub(crate) struct Shared {
     pub(crate) config: CloudConfig,
     pub(crate) db: Db,
     pub(crate) hub: Hub,
+    /// Links of terminals that wait for their identity, by enrolment.
+    pub(crate) enrolling: Hub,
+    /// Signs certificates of terminals.
+    pub(crate) authority: Pki,
     pub(crate) faults: Faults,
-    /// The next TIMEOUT may have changed.
+    /// What is due next may have changed.
     pub(crate) timeouts: Notify,
     pub(crate) stopping: watch::Sender<bool>,
     pub(crate) connections: Arc<Semaphore>,
@@ -41,6 +48,11 @@ impl Shared {
         self.config.timeout_max.map(|max| u64::try_from(max.as_millis()).unwrap_or(u64::MAX))
     }
 
+    /// Where terminals connect.
+    pub(crate) fn link_url(&self) -> String {
+        format!("{}/v1/terminal/ws", self.base_url().replacen("http", "ws", 1))
+    }
+
     /// `https://localhost:PORT`, or what the configuration says.
     pub(crate) fn base_url(&self) -> String {
         use crate::config::Transport;
@@ -53,7 +65,8 @@ impl Shared {
     }
 }
 
-/// Turns operations into TIMEOUT when their window ends, and wakes the links that withdraw them.
+/// Turns operations into TIMEOUT when their window ends, wakes the links that withdraw them, and
+/// tells of terminals that stay away.
 pub(crate) async fn watch_timeouts(shared: Arc<Shared>) {
     loop {
         let outcome = sweep(&shared).await;
@@ -73,24 +86,30 @@ pub(crate) async fn watch_timeouts(shared: Arc<Shared>) {
     }
 }
 
-async fn sweep(shared: &Shared) -> Result<Option<terminal_hal::Timestamp>, DbError> {
-    let next = shared
-        .db
-        .read(|db| {
-            let next: Option<i64> = db.query_row(
-                "SELECT min(timeout_at) FROM operations WHERE status = 'PENDING'",
-                [],
-                |row| row.get(0),
-            )?;
-            Ok(next.map(crate::db::time))
-        })
-        .await?;
+/// Does what is due; returns when something is due next.
+async fn sweep(shared: &Shared) -> Result<Option<Timestamp>, DbError> {
+    let grace_ms = u64::try_from(shared.config.offline_grace.as_millis()).unwrap_or(u64::MAX);
+    let next = shared.db.read(move |db| next_due(db, grace_ms)).await?;
     if next.is_none_or(|next| next > now()) {
         return Ok(next);
     }
-    let (terminals, next) = shared.db.write(|db| pending::sweep(db, now())).await?;
+    let (terminals, next) = shared
+        .db
+        .write(move |db| {
+            let at = now();
+            let terminals = pending::sweep(db, at)?;
+            let before = at.unix_ms().saturating_sub(grace_ms);
+            events::offline(db, Timestamp::from_unix_ms(before), at)?;
+            Ok((terminals, next_due(db, grace_ms)?))
+        })
+        .await?;
     for terminal_id in terminals {
         shared.hub.wake(&terminal_id);
     }
     Ok(next)
+}
+
+fn next_due(db: &Connection, grace_ms: u64) -> Result<Option<Timestamp>, DbError> {
+    let offline = events::next_offline(db)?.map(|ended| ended.plus_ms(grace_ms));
+    Ok(pending::next_timeout(db)?.into_iter().chain(offline).min())
 }

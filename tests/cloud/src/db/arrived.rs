@@ -53,6 +53,8 @@ pub(crate) struct Verdict {
     /// Only with FAILED.
     pub(crate) error: Option<Value>,
     pub(crate) started_at: Option<Timestamp>,
+    /// By a clock that can be believed.
+    pub(crate) finished_at: Option<Timestamp>,
     pub(crate) attempt: Option<u64>,
     pub(crate) duration_ms: Option<u64>,
     pub(crate) is_local: bool,
@@ -127,6 +129,9 @@ fn read(frame: &Value) -> Option<Verdict> {
         result,
         error,
         started_at: Timestamp::deserialize(&frame["started_at"]).ok(),
+        finished_at: Timestamp::deserialize(&frame["finished_at"])
+            .ok()
+            .filter(|_| frame["clock_trusted"] == true),
         attempt: frame["attempt"].as_u64(),
         duration_ms: frame["duration_ms"].as_u64(),
         is_local: frame["origin"] == "local",

@@ -3,6 +3,13 @@
 //! Every answer of [`Db::write`] comes after the commit; jobs that arrive together share one.
 
 pub(crate) mod arrived;
+pub(crate) mod certificates;
+pub(crate) mod configuration;
+pub(crate) mod deliveries;
+pub(crate) mod endpoints;
+pub(crate) mod enrolment;
+pub(crate) mod events;
+pub(crate) mod locations;
 pub(crate) mod logs;
 pub(crate) mod offline;
 pub(crate) mod operations;
@@ -48,6 +55,14 @@ pub enum DbError {
     /// A number that SQLite cannot hold, or a stored id that is none.
     #[error("value out of range: {0}")]
     Range(&'static str),
+    /// Made by another version of this program.
+    #[error("the data directory has tables of version {found}, want {wanted}: take a new one")]
+    Version {
+        /// What is there.
+        found: i64,
+        /// What this program makes.
+        wanted: i64,
+    },
     /// The cloud is being stopped.
     #[error("the database is closed")]
     Closed,
@@ -85,7 +100,7 @@ impl Db {
     /// Opens the file and starts its thread.
     pub(crate) fn start(path: &Path) -> Result<(Self, std::thread::JoinHandle<()>), DbError> {
         let connection = open(path)?;
-        connection.execute("UPDATE terminals SET session_id = NULL", [])?;
+        session::forget_links(&connection)?;
         let (jobs, inbox) = mpsc::channel(JOBS_MAX);
         let (committed, commits) = watch::channel(0);
         let killed = Arc::new(AtomicBool::new(false));

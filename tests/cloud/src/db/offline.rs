@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::{DbError, NewTerminalOutcome, open, terminals, tokens};
+use super::{DbError, NewTerminalOutcome, locations, open, terminals, tokens};
 
 /// The database of a data directory, opened directly.
 pub struct Registry(Connection);
@@ -39,8 +39,14 @@ impl Registry {
         created_by: &str,
     ) -> NewTerminalOutcome {
         let transaction = self.0.unchecked_transaction()?;
-        let outcome =
-            terminals::register(&transaction, account_id, serial_number, store_id, created_by)?;
+        let store = locations::of_store(&transaction, account_id, store_id)?;
+        let outcome = terminals::register(
+            &transaction,
+            account_id,
+            serial_number,
+            Some(store.id),
+            created_by,
+        )?;
         let outcome = match outcome {
             Ok(terminal) => {
                 let token = terminals::new_credential(&transaction, &terminal.terminal_id)?;

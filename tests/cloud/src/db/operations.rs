@@ -143,6 +143,15 @@ pub struct Operation {
     /// Last `error` frame about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<Value>,
+    /// Whether it was ever sent; not part of the public API.
+    #[serde(skip)]
+    pub dispatched: bool,
+    /// Whether an attempt has begun; not part of the public API.
+    #[serde(skip)]
+    pub started: bool,
+    /// When it ended, by the terminal's clock where that is trusted; not part of the public API.
+    #[serde(skip)]
+    pub finished_at: Option<Timestamp>,
 }
 
 /// A step in the life of an operation.
@@ -169,6 +178,10 @@ pub(crate) enum Created {
     Busy { retry_after_s: u64 },
     /// No such terminal in the account.
     UnknownTerminal,
+    /// The terminal has been taken out of use.
+    Deactivated,
+    /// As many as one terminal may have are PENDING.
+    QueueFull,
 }
 
 /// Longest life of an operation id: `not_after` lies at most so far ahead.
@@ -179,6 +192,7 @@ const NOT_AFTER_SLACK_MS: u64 = 86_400_000;
 const RETRY_AFTER_S_MAX: u64 = 15;
 
 /// An operation with the identity of its request.
+#[derive(Clone)]
 pub(crate) struct Request {
     pub(crate) new: NewOperation,
     /// Only within this account; any for the library.
@@ -187,6 +201,8 @@ pub(crate) struct Request {
     /// Derived from the idempotency key, with the fingerprint of the body.
     pub(crate) key: Option<(Uuid, String)>,
     pub(crate) timeout_max_ms: Option<u64>,
+    /// Most that may be PENDING for one terminal.
+    pub(crate) pending_max: Option<u32>,
 }
 
 /// Creates an operation, or finds the one that the same request created before.
@@ -208,6 +224,19 @@ pub(crate) fn create(connection: &Connection, request: &Request) -> Result<Creat
         request.account_id.as_ref().is_none_or(|account| *account == terminal.account_id)
     });
     let Some(terminal) = terminal else { return Ok(Created::UnknownTerminal) };
+    if terminal.deleted.is_some() {
+        return Ok(Created::Deactivated);
+    }
+    if let Some(max) = request.pending_max {
+        let pending: u32 = connection.query_row(
+            "SELECT count(*) FROM operations WHERE terminal_id = ?1 AND status = 'PENDING'",
+            [&new.terminal_id],
+            |row| row.get(0),
+        )?;
+        if pending >= max {
+            return Ok(Created::QueueFull);
+        }
+    }
     let at = now();
     if new.exclusive {
         let pending = row(
@@ -285,24 +314,52 @@ pub(crate) struct Filter {
     pub(crate) account_id: String,
     pub(crate) terminal_id: Option<String>,
     pub(crate) operation_id: Option<Uuid>,
+    /// Names of kinds; all when empty.
+    pub(crate) kinds: Vec<&'static str>,
+    pub(crate) progress: Option<Progress>,
     pub(crate) starting_after: Option<Uuid>,
     pub(crate) limit: u32,
 }
 
+/// How far an operation is, in the words of the other API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    Queued,
+    Processing,
+    Completed,
+    Failed,
+}
+
+impl Progress {
+    const fn sql(self) -> &'static str {
+        match self {
+            Self::Queued => "status = 'PENDING' AND started_at IS NULL",
+            Self::Processing => "status = 'PENDING' AND started_at IS NOT NULL",
+            Self::Completed => "status = 'COMPLETED'",
+            Self::Failed => "status IN ('FAILED', 'TIMEOUT')",
+        }
+    }
+}
+
 /// Newest first.
 pub(crate) fn list(connection: &Connection, filter: &Filter) -> Result<Vec<Operation>, DbError> {
+    let progress = filter.progress.map_or("TRUE", Progress::sql);
     rows(
         connection,
-        "SELECT * FROM operations WHERE account_id = ?1
-         AND (?2 IS NULL OR terminal_id = ?2) AND (?3 IS NULL OR id = ?3)
-         AND (?4 IS NULL OR ordinal < (SELECT ordinal FROM operations WHERE id = ?4))
-         ORDER BY ordinal DESC LIMIT ?5",
+        &format!(
+            "SELECT * FROM operations WHERE account_id = ?1
+             AND (?2 IS NULL OR terminal_id = ?2) AND (?3 IS NULL OR id = ?3)
+             AND (?4 IS NULL OR ordinal < (SELECT ordinal FROM operations WHERE id = ?4))
+             AND (?6 = '[]' OR kind IN (SELECT value FROM json_each(?6))) AND {progress}
+             ORDER BY ordinal DESC LIMIT ?5"
+        ),
         params![
             filter.account_id,
             filter.terminal_id,
             filter.operation_id.map(|id| id.to_string()),
             filter.starting_after.map(|id| id.to_string()),
             filter.limit,
+            serde_json::to_string(&filter.kinds)?,
         ],
         read,
     )
@@ -324,5 +381,8 @@ fn read(row: &Row<'_>) -> Result<Operation, DbError> {
         error: document(row, "error")?,
         late_result: document(row, "late_result")?,
         last_error: document(row, "last_error")?,
+        dispatched: row.get::<_, Option<i64>>("dispatched_at")?.is_some(),
+        started: row.get::<_, Option<i64>>("started_at")?.is_some(),
+        finished_at: row.get::<_, Option<i64>>("finished_at")?.map(time),
     })
 }

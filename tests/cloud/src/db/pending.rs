@@ -8,7 +8,7 @@ use terminal_core::protocol::{
 };
 use terminal_hal::{ErrorCode, Failure, OperationId, Timestamp};
 
-use super::{DbError, execute, json as document, ms, row, rows, time, timeline, uuid};
+use super::{DbError, events, execute, json as document, ms, row, rows, time, timeline, uuid};
 
 /// Frames that one look into the database yields; the link asks again while there are more.
 const FRAMES_MAX: usize = 64;
@@ -146,12 +146,18 @@ fn cancel(
     Ok(())
 }
 
-/// Turns what has waited too long into TIMEOUT; returns the terminals with something to withdraw,
-/// and the next instant to look.
-pub(crate) fn sweep(
-    connection: &Connection,
-    at: Timestamp,
-) -> Result<(Vec<String>, Option<Timestamp>), DbError> {
+/// When the next operation becomes a TIMEOUT.
+pub(crate) fn next_timeout(connection: &Connection) -> Result<Option<Timestamp>, DbError> {
+    let next = connection.query_row(
+        "SELECT min(timeout_at) FROM operations WHERE status = 'PENDING'",
+        [],
+        |row| row.get::<_, Option<i64>>(0),
+    )?;
+    Ok(next.map(time))
+}
+
+/// Turns what has waited too long into TIMEOUT; returns the terminals with something to withdraw.
+pub(crate) fn sweep(connection: &Connection, at: Timestamp) -> Result<Vec<String>, DbError> {
     let due = rows(
         connection,
         "SELECT id, terminal_id FROM operations WHERE status = 'PENDING' AND timeout_at <= ?1",
@@ -171,14 +177,10 @@ pub(crate) fn sweep(
             params![id.to_string(), ms(at)],
         )?;
         timeline::add(connection, id, at, "timeout", &serde_json::Value::Null)?;
+        events::action_ended(connection, id, at)?;
         terminals.push(terminal_id);
     }
-    let next = connection.query_row(
-        "SELECT min(timeout_at) FROM operations WHERE status = 'PENDING'",
-        [],
-        |row| row.get::<_, Option<i64>>(0),
-    )?;
-    Ok((terminals, next.map(time)))
+    Ok(terminals)
 }
 
 /// Asks for a withdrawal. One that was never dispatched ends here. False when it is not PENDING.
@@ -214,6 +216,7 @@ pub(crate) fn request_cancel(
          updated_by = ?4 WHERE id = ?1",
         params![id.to_string(), error, ms(at), by],
     )?;
+    events::action_ended(connection, id, at)?;
     Ok(true)
 }
 

@@ -1,12 +1,25 @@
-//! Tables.
+//! Tables, and the one view that tells how a terminal stands.
 
 use rusqlite::Connection;
 
 use super::DbError;
 
-/// Creates what is missing.
+/// Version of the tables. There is no migration: this is a simulation.
+const VERSION: i64 = 2;
+
+/// Creates what is missing; refuses a database of another version.
 pub(super) fn create(connection: &Connection) -> Result<(), DbError> {
+    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let used: bool = connection.query_row(
+        "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'terminals')",
+        [],
+        |row| row.get(0),
+    )?;
+    if used && found != VERSION {
+        return Err(DbError::Version { found, wanted: VERSION });
+    }
     connection.execute_batch(TABLES)?;
+    connection.pragma_update(None, "user_version", VERSION)?;
     Ok(())
 }
 
@@ -17,17 +30,30 @@ CREATE TABLE IF NOT EXISTS tokens (
     sha256 TEXT PRIMARY KEY, account_id TEXT NOT NULL, subject TEXT NOT NULL,
     scopes TEXT NOT NULL, created_at INTEGER NOT NULL);
 
+CREATE TABLE IF NOT EXISTS locations (
+    ordinal INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE, account_id TEXT NOT NULL, store_id TEXT NOT NULL,
+    display_name TEXT, template TEXT NOT NULL DEFAULT '{}', created_at INTEGER NOT NULL,
+    UNIQUE (account_id, store_id));
+
 CREATE TABLE IF NOT EXISTS terminals (
     ordinal INTEGER PRIMARY KEY AUTOINCREMENT,
-    terminal_id TEXT NOT NULL UNIQUE, id TEXT NOT NULL, account_id TEXT NOT NULL,
-    serial_number TEXT NOT NULL, store_id TEXT NOT NULL,
+    terminal_id TEXT NOT NULL UNIQUE, id TEXT NOT NULL UNIQUE, account_id TEXT NOT NULL,
+    serial_number TEXT NOT NULL, location_id TEXT REFERENCES locations (id), display_name TEXT,
     created_at INTEGER NOT NULL, created_by TEXT NOT NULL, updated_at INTEGER NOT NULL,
-    credential_sha256 TEXT UNIQUE,
-    session_id TEXT, hello TEXT, status TEXT, last_seen_at INTEGER,
-    config TEXT, config_revision INTEGER NOT NULL DEFAULT 0,
+    deleted_at INTEGER, deleted_by TEXT,
+    credential_sha256 TEXT UNIQUE, enrolment_secret_sha256 TEXT,
+    session_id TEXT, link_ended_at INTEGER, announced INTEGER NOT NULL DEFAULT 0,
+    hello TEXT, status TEXT, last_seen_at INTEGER,
+    model TEXT, software_version TEXT, battery_level INTEGER,
+    overrides TEXT NOT NULL DEFAULT '{}', config TEXT,
+    config_revision INTEGER NOT NULL DEFAULT 0,
     config_seen INTEGER NOT NULL DEFAULT 0, config_report TEXT,
     update_mandatory INTEGER NOT NULL DEFAULT 0,
     UNIQUE (account_id, serial_number));
+CREATE INDEX IF NOT EXISTS terminals_by_location ON terminals (location_id);
+CREATE INDEX IF NOT EXISTS terminals_to_announce
+    ON terminals (link_ended_at) WHERE announced AND session_id IS NULL;
 
 CREATE TABLE IF NOT EXISTS operations (
     ordinal INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -43,7 +69,7 @@ CREATE TABLE IF NOT EXISTS operations (
     first_epoch TEXT, dispatched_at INTEGER, dispatched_session TEXT,
     dispatches INTEGER NOT NULL DEFAULT 0,
     overloads INTEGER NOT NULL DEFAULT 0, redispatch_at INTEGER,
-    accepted_at INTEGER, started_at INTEGER,
+    accepted_at INTEGER, started_at INTEGER, finished_at INTEGER,
     cancel TEXT, cancel_session TEXT);
 CREATE INDEX IF NOT EXISTS operations_by_terminal ON operations (terminal_id, ordinal);
 CREATE INDEX IF NOT EXISTS operations_by_account ON operations (account_id, ordinal);
@@ -80,4 +106,56 @@ CREATE TABLE IF NOT EXISTS logs (
 CREATE TABLE IF NOT EXISTS uploads (
     name TEXT PRIMARY KEY, account_id TEXT NOT NULL, bytes INTEGER NOT NULL,
     sha256 TEXT NOT NULL, received_at INTEGER NOT NULL);
+
+CREATE TABLE IF NOT EXISTS enrolments (
+    ordinal INTEGER PRIMARY KEY AUTOINCREMENT,
+    serial_number TEXT NOT NULL, key_sha256 TEXT NOT NULL, begun TEXT NOT NULL,
+    link TEXT, terminal_id TEXT, seen_at INTEGER NOT NULL,
+    UNIQUE (serial_number, key_sha256));
+CREATE INDEX IF NOT EXISTS enrolments_by_terminal ON enrolments (terminal_id);
+
+CREATE TABLE IF NOT EXISTS activation_codes (
+    code TEXT PRIMARY KEY, enrolment INTEGER NOT NULL, expires_at INTEGER NOT NULL,
+    used_at INTEGER);
+CREATE INDEX IF NOT EXISTS activation_codes_by_enrolment ON activation_codes (enrolment);
+
+CREATE TABLE IF NOT EXISTS activation_failures (account_id TEXT NOT NULL, at INTEGER NOT NULL);
+
+CREATE TABLE IF NOT EXISTS certificates (
+    ordinal INTEGER PRIMARY KEY AUTOINCREMENT,
+    sha256 TEXT NOT NULL UNIQUE, terminal_id TEXT NOT NULL, enrolment INTEGER NOT NULL,
+    issued_at INTEGER NOT NULL, revoked_at INTEGER);
+
+CREATE TABLE IF NOT EXISTS webhook_endpoints (
+    ordinal INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE, account_id TEXT NOT NULL, url TEXT NOT NULL, events TEXT NOT NULL,
+    secret TEXT NOT NULL, created_at INTEGER NOT NULL);
+
+CREATE TABLE IF NOT EXISTS events (
+    ordinal INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE, account_id TEXT NOT NULL, terminal_id TEXT NOT NULL,
+    type TEXT NOT NULL, body TEXT NOT NULL, created_at INTEGER NOT NULL);
+CREATE INDEX IF NOT EXISTS events_by_account ON events (account_id, ordinal);
+
+CREATE TABLE IF NOT EXISTS deliveries (
+    ordinal INTEGER PRIMARY KEY AUTOINCREMENT,
+    event INTEGER NOT NULL, endpoint INTEGER NOT NULL, terminal_id TEXT NOT NULL,
+    status TEXT NOT NULL DEFAULT 'pending', attempts INTEGER NOT NULL DEFAULT 0,
+    next_at INTEGER NOT NULL, last_attempt_at INTEGER, last_status INTEGER, last_error TEXT);
+CREATE INDEX IF NOT EXISTS deliveries_pending
+    ON deliveries (endpoint, terminal_id, ordinal) WHERE status = 'pending';
+CREATE INDEX IF NOT EXISTS deliveries_by_endpoint ON deliveries (endpoint, ordinal);
+
+CREATE VIEW IF NOT EXISTS fleet AS
+SELECT terminals.*, locations.store_id, locations.template,
+    CASE
+    WHEN deleted_at IS NOT NULL THEN 'deactivated'
+    WHEN session_id IS NULL AND NOT EXISTS (
+        SELECT 1 FROM enrolments
+        WHERE enrolments.terminal_id = terminals.terminal_id AND link IS NOT NULL) THEN 'offline'
+    WHEN update_mandatory
+        OR json_array_length(coalesce(status, '{}'), '$.needs_attention') > 0
+        THEN 'needs_attention'
+    ELSE 'online' END AS state
+FROM terminals LEFT JOIN locations ON locations.id = terminals.location_id;
 ";

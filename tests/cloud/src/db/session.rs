@@ -5,7 +5,7 @@ use serde_json::Value;
 use terminal_core::protocol::{Hello, ReportId, Seq, StatusFrame, UnfinishedState};
 use terminal_hal::Timestamp;
 
-use super::{DbError, execute, ms, pending::LinkKey, reports, sequence, verdict};
+use super::{DbError, events, execute, ms, now, pending::LinkKey, reports, sequence, verdict};
 
 /// What `welcome` says.
 #[derive(Debug)]
@@ -15,30 +15,37 @@ pub(crate) struct Greeting {
     pub(crate) config_revision: u64,
 }
 
-/// Makes this link the terminal's only one and learns what it still has in hand.
+/// Makes this link the terminal's only one and learns what it still has in hand; `None` for a
+/// terminal that has been taken out of use.
 pub(crate) fn hello(
     connection: &Connection,
     link: &LinkKey,
     hello: &Hello,
     at: Timestamp,
-) -> Result<Greeting, DbError> {
+) -> Result<Option<Greeting>, DbError> {
     let revision = i64::try_from(hello.config_revision).unwrap_or(i64::MAX - 1);
     // A terminal ahead of a cloud that went back to an older state: issue above it.
-    execute(
+    let found = execute(
         connection,
         "UPDATE terminals SET session_id = ?2, hello = ?3, last_seen_at = ?4,
-         config_seen = max(config_seen, ?5),
+         model = ?6, software_version = ?7, config_seen = max(config_seen, ?5),
          config_revision = CASE WHEN config IS NOT NULL AND ?5 > config_revision THEN ?5 + 1
                                 ELSE config_revision END
-         WHERE terminal_id = ?1",
+         WHERE terminal_id = ?1 AND deleted_at IS NULL",
         params![
             link.terminal_id,
             link.session.to_string(),
             serde_json::to_string(hello)?,
             ms(at),
             revision,
+            hello.model,
+            hello.software_version,
         ],
     )?;
+    if found == 0 {
+        return Ok(None);
+    }
+    events::online(connection, &link.terminal_id, at)?;
     for unfinished in &hello.unfinished {
         let started = match unfinished.state {
             UnfinishedState::Accepted => None,
@@ -70,7 +77,7 @@ pub(crate) fn hello(
         |row| row.get(0),
     )?;
     let config_revision = u64::try_from(config_revision).unwrap_or_default();
-    Ok(Greeting { ack_seq, ack_report_id, config_revision })
+    Ok(Some(Greeting { ack_seq, ack_report_id, config_revision }))
 }
 
 /// The last heartbeat.
@@ -83,9 +90,15 @@ pub(crate) fn status(
     let body: Value = serde_json::to_value(frame)?;
     execute(
         connection,
-        "UPDATE terminals SET status = ?2, config_seen = max(config_seen, ?3)
-         WHERE terminal_id = ?1",
-        params![terminal_id, body.to_string(), revision],
+        "UPDATE terminals SET status = ?2, config_seen = max(config_seen, ?3),
+         software_version = ?4, battery_level = ?5 WHERE terminal_id = ?1",
+        params![
+            terminal_id,
+            body.to_string(),
+            revision,
+            frame.software_version,
+            body.get("battery_level").and_then(Value::as_u64).map(|level| level.min(100)),
+        ],
     )?;
     Ok(())
 }
@@ -105,11 +118,23 @@ pub(crate) fn seen(
 }
 
 /// The link has ended; nothing changes when another one has taken over.
-pub(crate) fn ended(connection: &Connection, link: &LinkKey) -> Result<(), DbError> {
+pub(crate) fn ended(connection: &Connection, link: &LinkKey, at: Timestamp) -> Result<(), DbError> {
     execute(
         connection,
-        "UPDATE terminals SET session_id = NULL WHERE terminal_id = ?1 AND session_id = ?2",
-        params![link.terminal_id, link.session.to_string()],
+        "UPDATE terminals SET session_id = NULL, link_ended_at = ?3
+         WHERE terminal_id = ?1 AND session_id = ?2",
+        params![link.terminal_id, link.session.to_string(), ms(at)],
     )?;
+    Ok(())
+}
+
+/// A cloud that starts has no links, whatever the one before had.
+pub(crate) fn forget_links(connection: &Connection) -> Result<(), DbError> {
+    execute(
+        connection,
+        "UPDATE terminals SET session_id = NULL, link_ended_at = ?1 WHERE session_id IS NOT NULL",
+        [ms(now())],
+    )?;
+    execute(connection, "UPDATE enrolments SET link = NULL WHERE link IS NOT NULL", [])?;
     Ok(())
 }

@@ -8,7 +8,7 @@ use terminal_hal::{OperationId, OperationKind, Timestamp, text::bounded};
 use super::{
     DbError,
     arrived::{Arrived, Verdict},
-    execute, ms,
+    events, execute, ms,
     operations::{LateResult, OperationStatus},
     row, timeline,
 };
@@ -167,8 +167,8 @@ fn keep(
         execute(
             connection,
             "UPDATE operations SET status = ?2, result = ?3, error = ?4, verdict = ?5,
-             verdict_report_id = ?6, updated_at = ?7, updated_by = ?8, redispatch_at = NULL
-             WHERE id = ?1",
+             verdict_report_id = ?6, updated_at = ?7, updated_by = ?8, finished_at = ?9,
+             redispatch_at = NULL WHERE id = ?1",
             params![
                 id,
                 status.as_str(),
@@ -178,8 +178,10 @@ fn keep(
                 report_id,
                 ms(at),
                 terminal_id,
+                ms(verdict.finished_at.unwrap_or(at)),
             ],
         )?;
+        events::action_ended(connection, verdict.id, at)?;
     }
     let detail = json!({
         "seq": report.head.seq, "status": status, "late": late, "attempt": verdict.attempt,

@@ -2,7 +2,8 @@
 //! is acknowledged after it.
 
 use terminal_core::protocol::{
-    AgentFrame, CloudFrame, DecodeError, ErrorFrame, close_code, decode_agent_frame, error_code,
+    AgentFrame, CloudFrame, DecodeError, EnrolAgentFrame, EnrolBegin, ErrorFrame, close_code,
+    decode_agent_frame, decode_enrol_agent_frame, error_code,
 };
 use tokio_tungstenite::tungstenite::Message;
 
@@ -36,12 +37,14 @@ impl Link {
     pub(super) async fn take(&mut self, batch: Vec<Message>) -> Result<(), Gone> {
         let mut entries = Vec::with_capacity(batch.len());
         let mut log_items = Vec::new();
+        let mut renewals = Vec::new();
         let mut replies = Vec::new();
         for message in batch {
             match message {
                 Message::Binary(bytes) => log_items.push(LogItem::Chunk(bytes)),
                 Message::Text(text) => match sort(text.as_str())? {
                     Sorted::Entry(entry) => entries.push(entry),
+                    Sorted::Renewal(begin) => renewals.push(begin),
                     Sorted::LogEnd(end) => log_items.push(LogItem::End(end)),
                     Sorted::Reply(error) => replies.push(CloudFrame::Error(error)),
                 },
@@ -69,6 +72,9 @@ impl Link {
         for reply in &replies {
             self.socket.feed(reply).await?;
         }
+        for begin in &renewals {
+            self.renew(begin).await?;
+        }
         if !log_items.is_empty() {
             for frame in self.store_log_data(log_items).await? {
                 self.socket.feed(&frame).await?;
@@ -90,6 +96,7 @@ impl Link {
 
 enum Sorted {
     Entry(Entry),
+    Renewal(Box<EnrolBegin>),
     LogEnd(terminal_core::protocol::LogEnd),
     Reply(ErrorFrame),
 }
@@ -117,6 +124,15 @@ fn sort(text: &str) -> Result<Sorted, Gone> {
         }
         DecodeError::Malformed(_) => {
             Err(Gone::Breach { code: close_code::INVALID_DATA, reason: error.to_string() })
+        }
+        DecodeError::UnknownType(kind) if kind == "enrol_begin" => {
+            Ok(match decode_enrol_agent_frame(text.as_bytes()) {
+                Ok(EnrolAgentFrame::EnrolBegin(begin)) => Sorted::Renewal(begin),
+                Ok(EnrolAgentFrame::Error(_)) | Err(_) => {
+                    let problem = "enrol_begin: cannot be read".to_owned();
+                    Sorted::Reply(reply(error_code::INVALID_MESSAGE, problem, None))
+                }
+            })
         }
         DecodeError::UnknownType(_) => {
             Ok(Sorted::Reply(reply(error_code::UNSUPPORTED_MESSAGE, error.to_string(), None)))

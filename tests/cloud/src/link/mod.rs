@@ -1,11 +1,12 @@
-//! The WebSocket end of `terminal-ops.v1`.
+//! The WebSocket ends of `terminal-ops.v1` and `terminal-enrol.v1`.
 //!
-//! `upgrade` lets a terminal in, `session` is the life of one link, `inbound` and `dispatch` are
+//! `upgrade` lets a terminal in, `enrol` gives it an identity, `session` is the life of one link, `inbound` and `dispatch` are
 //! its two directions, `acks` holds acknowledgements back when a fault says so, `log_store` keeps
 //! what arrives as log data. Nothing here decides about an operation: the database does.
 
 mod acks;
 mod dispatch;
+mod enrol;
 mod hello;
 mod inbound;
 pub(crate) mod log_store;
@@ -62,7 +63,7 @@ struct Ears {
     orders: mpsc::Receiver<Order>,
 }
 
-/// The links that are up, by terminal.
+/// The links that are up, by terminal or, of those that have no identity yet, by enrolment.
 #[derive(Default)]
 pub(crate) struct Hub(Mutex<HashMap<String, Handle>>);
 

@@ -36,10 +36,13 @@ pub(super) struct Link {
     /// Newest configuration revision that the terminal has or has been sent.
     pub(super) config_sent: u64,
     pub(super) redispatch_at: Option<Instant>,
+    pub(super) serial_number: String,
+    /// Digest of the certificate that the terminal came with.
+    certificate: Option<String>,
 }
 
 /// How a link ends.
-enum End {
+pub(super) enum End {
     Stopped(Stop),
     Gone(Gone),
 }
@@ -76,6 +79,8 @@ pub(super) async fn run(
         acks: AckGate::default(),
         config_sent: hello.config_revision,
         redispatch_at: None,
+        serial_number: hello.serial_number.clone(),
+        certificate: conn.certificate.as_ref().map(|certificate| certificate.sha256.clone()),
     };
     let end = match link.begin(&hello, rest, &mut ears).await {
         Ok(()) => match link.serve(&mut ears).await {
@@ -84,13 +89,14 @@ pub(super) async fn run(
         Err(end) => end,
     };
     shared.hub.leave(&terminal_id, session);
-    if let Err(error) = shared.db.write(move |db| db::session::ended(db, &key)).await {
+    if let Err(error) = shared.db.write(move |db| db::session::ended(db, &key, now())).await {
         tracing::debug!(%error, "recording the end of a link");
     }
+    shared.timeouts.notify_one();
     part(link.socket, &conn, &terminal_id, end).await;
 }
 
-async fn part(mut socket: Socket, conn: &Conn, terminal_id: &str, end: End) {
+pub(super) async fn part(mut socket: Socket, conn: &Conn, terminal_id: &str, end: End) {
     match end {
         End::Gone(Gone::Peer(reason)) => {
             tracing::info!(terminal = terminal_id, reason, "link lost");
@@ -128,12 +134,23 @@ impl Link {
         }
         let key = self.key.clone();
         let said = hello.clone();
+        let certificate = self.certificate.clone();
         let greeting = self
             .shared
             .db
-            .write(move |db| db::session::hello(db, &key, &said, now()))
+            .write(move |db| {
+                if let Some(sha256) = &certificate {
+                    db::enrolment::in_use(db, &key.terminal_id, sha256, now())?;
+                }
+                db::session::hello(db, &key, &said, now())
+            })
             .await
             .map_err(|error| Gone::Peer(error.to_string()))?;
+        let Some(greeting) = greeting else {
+            // Between the upgrade and now.
+            let reason = "the terminal has been deactivated".to_owned();
+            return Err(Gone::Breach { code: close_code::UNAUTHENTICATED, reason }.into());
+        };
         let welcome = Welcome {
             session_id: self.key.session,
             server_time: now(),
@@ -216,7 +233,7 @@ impl Link {
     }
 }
 
-async fn stopped(stop: &mut watch::Receiver<Option<Stop>>) -> Stop {
+pub(super) async fn stopped(stop: &mut watch::Receiver<Option<Stop>>) -> Stop {
     let stop = stop.wait_for(Option::is_some).await.ok().and_then(|stop| stop.clone());
     match stop {
         Some(stop) => stop,

@@ -10,7 +10,8 @@ use std::{
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use terminal_core::protocol::{CloudFrame, TEXT_FRAME_BYTES_MAX, encode};
+use serde::Serialize;
+use terminal_core::protocol::{TEXT_FRAME_BYTES_MAX, encode};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::Instant,
@@ -79,12 +80,12 @@ impl Socket {
         Ok(batch)
     }
 
-    pub(super) async fn send(&mut self, frame: &CloudFrame) -> Result<(), Gone> {
+    pub(super) async fn send(&mut self, frame: &impl Serialize) -> Result<(), Gone> {
         self.send_message(Message::text(encode(frame))).await
     }
 
     /// Queues without flushing, for several frames in a row.
-    pub(super) async fn feed(&mut self, frame: &CloudFrame) -> Result<(), Gone> {
+    pub(super) async fn feed(&mut self, frame: &impl Serialize) -> Result<(), Gone> {
         let feed = self.stream.feed(Message::text(encode(frame)));
         timed(feed).await
     }

@@ -1,4 +1,4 @@
-//! Bearer tokens and their scopes.
+//! API tokens, as `Authorization: Bearer` or `X-Api-Key`, and their scopes.
 
 use axum::http::{HeaderMap, header};
 
@@ -34,9 +34,17 @@ pub(crate) async fn authorise(
     headers: &HeaderMap,
     scopes: &[&str],
 ) -> Result<NewToken, ApiError> {
-    let token = bearer(headers)
-        .ok_or_else(|| ApiError::unauthorized("want Authorization: Bearer <token>"))?
-        .to_owned();
+    let key = headers.get("x-api-key").and_then(|key| key.to_str().ok()).map(str::trim);
+    let token = match (bearer(headers), key) {
+        (Some(token), Some(key)) if token != key => {
+            return Err(ApiError::unauthorized("Authorization and X-Api-Key differ; send one"));
+        }
+        (Some(token), _) | (None, Some(token)) => token.to_owned(),
+        (None, None) => {
+            let message = "want Authorization: Bearer <token>, or X-Api-Key: <token>";
+            return Err(ApiError::unauthorized(message));
+        }
+    };
     let caller = shared.db.read(move |db| tokens::find(db, &token)).await?;
     let caller = caller.ok_or_else(|| ApiError::unauthorized("the token is not known"))?;
     if scopes.iter().any(|scope| caller.scopes.iter().any(|has| has == scope)) {

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::{
     auth::{READ, authorise, authorise_terminal},
     error::{ApiError, operation_id},
+    terminals::shape,
 };
 use crate::{
     db::{operations, reports, timeline},
@@ -22,7 +23,7 @@ use crate::{
 /// Events that a view shows.
 const EVENTS_MAX: u32 = 50;
 
-/// `GET /v1/terminals/{terminal_id}`.
+/// `GET /v1/admin/terminals/{terminal_id}`.
 pub(super) async fn terminal(
     State(shared): State<Arc<Shared>>,
     headers: HeaderMap,
@@ -37,7 +38,7 @@ pub(super) async fn terminal(
         })
         .await?;
     Ok(Json(json!({
-        "terminal": terminal.to_json(),
+        "terminal": shape(&terminal),
         "online": terminal.online,
         "last_seen_at": terminal.last_seen_at,
         "hello": terminal.hello,

@@ -10,6 +10,7 @@ mod operations;
 mod problems;
 mod terminals;
 pub(crate) mod uploads;
+mod vinr;
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,11 +20,14 @@ use axum::{
     http::StatusCode,
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
-    routing::{get, post, put},
+    routing::{delete, get, post, put},
 };
 
 use self::error::ApiError;
-use crate::{link::upgrade::upgrade, state::Shared};
+use crate::{
+    link::upgrade::{upgrade, upgrade_to_enrol},
+    state::Shared,
+};
 
 /// Largest JSON body.
 const BODY_BYTES_MAX: usize = 64 << 10;
@@ -34,6 +38,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 pub(crate) fn router(shared: &Arc<Shared>) -> Router {
     let mut router = Router::new()
         .route("/v1/terminal/ws", get(upgrade))
+        .route("/v1/terminal/enrol", get(upgrade_to_enrol))
         .route("/v1/admin/terminals/operations", post(operations::create).get(operations::list))
         .route("/v1/admin/terminals/operations/{id}/timeline", get(debug::timeline))
         .route("/v1/admin/terminals/operations/{id}/cancel", post(operations::cancel))
@@ -42,10 +47,41 @@ pub(crate) fn router(shared: &Arc<Shared>) -> Router {
             "/v1/accounts/{aid}/terminals/{terminal_id}/credentials",
             post(terminals::credentials),
         )
-        .route("/v1/terminals/{terminal_id}", get(debug::terminal))
-        .route("/v1/terminals/{terminal_id}/configuration", put(terminals::configure))
-        .route("/v1/terminals/{terminal_id}/logs", get(logs::list))
-        .route("/v1/terminals/{terminal_id}/logs/{operation_id}", get(logs::fetch))
+        .route(
+            "/v1/accounts/{aid}/terminals/{terminal_id}/enrolment-secret",
+            post(terminals::enrolment_secret),
+        )
+        .route("/v1/accounts/{aid}/terminals/{terminal_id}", delete(terminals::delete))
+        .route("/v1/admin/terminals/{id}", get(debug::terminal))
+        .route("/v1/terminals/activate", post(vinr::activate::activate))
+        .route("/v1/terminals", get(vinr::terminals::list))
+        .route("/v1/terminals/{id}", get(vinr::terminals::retrieve).post(vinr::terminals::update))
+        .route("/v1/terminals/{id}/deactivate", post(vinr::terminals::deactivate))
+        .route("/v1/terminals/{id}/configure", post(vinr::configuration::configure))
+        .route("/v1/terminals/{id}/actions", post(vinr::actions::create))
+        .route("/v1/terminal/actions", get(vinr::actions::list))
+        .route("/v1/terminal/actions/{id}", get(vinr::actions::retrieve))
+        .route("/v1/locations", get(vinr::locations::list).post(vinr::locations::create))
+        .route("/v1/locations/{id}", get(vinr::locations::retrieve))
+        .route(
+            "/v1/locations/{id}/terminal-config",
+            get(vinr::configuration::template).put(vinr::configuration::set_template),
+        )
+        .route("/v1/locations/{id}/terminal-actions", post(vinr::actions::create_at_location))
+        .route(
+            "/v1/terminals/{id}/configuration",
+            get(vinr::configuration::retrieve).put(terminals::configure),
+        )
+        .route("/v1/terminals/{id}/logs", get(logs::list))
+        .route("/v1/terminals/{id}/logs/{operation_id}", get(logs::fetch))
+        .route("/v1/webhook-endpoints", get(vinr::webhooks::list).post(vinr::webhooks::create))
+        .route(
+            "/v1/webhook-endpoints/{id}",
+            get(vinr::webhooks::retrieve).delete(vinr::webhooks::delete),
+        )
+        .route("/v1/webhook-endpoints/{id}/deliveries", get(vinr::webhooks::deliveries))
+        .route("/v1/events", get(vinr::events::list))
+        .route("/v1/events/{id}", get(vinr::events::retrieve))
         .route("/v1/uploads", post(uploads::mint_url))
         .route("/v1/uploads/{name}", get(uploads::fetch))
         .route("/healthz", get(|| async { "ok\n" }))

@@ -75,7 +75,7 @@ fn policy(fields: &mut Fields) -> Policy {
 }
 
 /// What cannot be sent in one frame is not accepted.
-fn check_size(new: &NewOperation, created_by: &str, fields: &mut Fields) {
+pub(super) fn check_size(new: &NewOperation, created_by: &str, fields: &mut Fields) {
     let frame = CloudFrame::Operation(Box::new(OperationFrame {
         id: OperationId(Uuid::nil()),
         operation: new.operation.clone(),
@@ -96,7 +96,7 @@ fn check_size(new: &NewOperation, created_by: &str, fields: &mut Fields) {
 }
 
 /// The same for every spelling of the same request: defaults filled in, keys in order.
-fn fingerprint(new: &NewOperation) -> String {
+pub(super) fn fingerprint(new: &NewOperation) -> String {
     let parameters: Map<String, Value> = new.parameters.clone();
     let request =
         json!([new.terminal_id, new.operation, parameters, new.policy, new.ttl_s, new.deadline_s,]);

@@ -46,11 +46,9 @@ pub(super) async fn create(
         new: body.new,
         account_id: Some(caller.account_id.clone()),
         created_by: caller.subject,
-        key: key.map(|key| {
-            let name = format!("{}/{key}", caller.account_id);
-            (Uuid::new_v5(&KEY_NAMESPACE, name.as_bytes()), body.fingerprint)
-        }),
+        key: key.map(|key| (derived_id(&caller.account_id, key), body.fingerprint)),
         timeout_max_ms: shared.timeout_max_ms(),
+        pending_max: None,
     };
     match shared.db.write(move |db| operations::create(db, &request)).await? {
         Created::New(operation) => {
@@ -62,11 +60,7 @@ pub(super) async fn create(
                 (HeaderName::from_static("idempotent-replayed"), HeaderValue::from_static("true"));
             Ok((StatusCode::CREATED, [replayed], Json(operation)).into_response())
         }
-        Created::KeyReused => Err(ApiError::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "IDEMPOTENCY_KEY_REUSED",
-            "Idempotency-Key: was used for another request; take a new key for a new operation",
-        )),
+        Created::KeyReused => Err(key_reused()),
         Created::Busy { retry_after_s } => Err(ApiError::conflict(
             "OPERATION_PENDING",
             format!("another operation is pending for {terminal_id}, retry in {retry_after_s} s"),
@@ -75,10 +69,32 @@ pub(super) async fn create(
         Created::UnknownTerminal => {
             Err(ApiError::not_found(format!("terminal_id: {terminal_id} is not known")))
         }
+        Created::Deactivated => {
+            let message = format!("terminal_id: {terminal_id} is deactivated");
+            Err(ApiError::conflict("TERMINAL_DEACTIVATED", message))
+        }
+        Created::QueueFull => Err(ApiError::conflict(
+            "QUEUE_FULL",
+            "as many operations as one terminal may have wait",
+        )),
     }
 }
 
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<Uuid>, ApiError> {
+/// The same key came with another request.
+pub(super) fn key_reused() -> ApiError {
+    ApiError::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "IDEMPOTENCY_KEY_REUSED",
+        "Idempotency-Key: was used for another request; take a new key for a new operation",
+    )
+}
+
+/// The id of an operation that a request with a key creates, however often it is repeated.
+pub(super) fn derived_id(account_id: &str, key: Uuid) -> Uuid {
+    Uuid::new_v5(&KEY_NAMESPACE, format!("{account_id}/{key}").as_bytes())
+}
+
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<Uuid>, ApiError> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
     let key = value.to_str().ok().and_then(|text| Uuid::parse_str(text.trim()).ok());
     let problem = || FieldError {

@@ -10,6 +10,7 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
 };
+use rusqlite::Connection;
 use serde_json::{Value, json};
 use terminal_core::protocol::{CloudFrame, ConfigurationFrame, TEXT_FRAME_BYTES_MAX, encode};
 
@@ -19,7 +20,11 @@ use super::{
     problems::Fields,
 };
 use crate::{
-    db::terminals::{self, RegisterError},
+    db::{
+        DbError, configuration, locations,
+        terminals::{self, RegisterError, Standing, Terminal},
+    },
+    link::Stop,
     state::Shared,
 };
 
@@ -56,10 +61,13 @@ pub(super) async fn create(
     let (serial, store) = fields.finish(serial.zip(store))?;
     let registered = shared
         .db
-        .write(move |db| terminals::register(db, &aid, &serial, &store, &caller.subject))
+        .write(move |db| {
+            let store = locations::of_store(db, &aid, &store)?;
+            terminals::register(db, &aid, &serial, Some(store.id), &caller.subject)
+        })
         .await?;
     match registered {
-        Ok(terminal) => Ok((StatusCode::CREATED, Json(terminal.to_json())).into_response()),
+        Ok(terminal) => Ok((StatusCode::CREATED, Json(shape(&terminal))).into_response()),
         Err(error @ RegisterError::Duplicate(_)) => {
             Err(ApiError::conflict("SERIAL_NUMBER_TAKEN", format!("device_serial_number: {error}")))
         }
@@ -86,7 +94,7 @@ pub(super) async fn list(
     let after = query.get("starting_after").cloned();
     let found =
         shared.db.read(move |db| terminals::list(db, &aid, limit, after.as_deref())).await?;
-    Ok(Json(found.iter().map(terminals::Terminal::to_json).collect()))
+    Ok(Json(found.iter().map(shape).collect()))
 }
 
 /// `POST …/{terminal_id}/credentials` (ours): a new link token, shown once; the one before ends.
@@ -95,23 +103,126 @@ pub(super) async fn credentials(
     headers: HeaderMap,
     Path((aid, terminal_id)): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
-    check_account(&aid)?;
-    authorise_account(&shared, &headers, WRITE_ACCOUNT, &aid).await?;
-    let id = terminal_id.clone();
-    let token = shared
-        .db
-        .write(move |db| {
-            let known = terminals::find(db, &id)?.is_some_and(|one| one.account_id == aid);
-            if known { terminals::new_credential(db, &id).map(Some) } else { Ok(None) }
-        })
-        .await?;
-    let token = token
-        .ok_or_else(|| ApiError::not_found(format!("terminal_id: {terminal_id} is not known")))?;
+    let make = terminals::new_credential;
+    let token = new_secret(&shared, &headers, aid, &terminal_id, make).await?;
     let body = json!({ "terminal_id": terminal_id, "token": token });
     Ok((StatusCode::CREATED, Json(body)).into_response())
 }
 
-/// `PUT /v1/terminals/{terminal_id}/configuration` (ours): the desired state, whole.
+/// `POST …/{terminal_id}/enrolment-secret` (ours): with it the terminal enrols once without a code.
+pub(super) async fn enrolment_secret(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    Path((aid, terminal_id)): Path<(String, String)>,
+) -> Result<Response, ApiError> {
+    let make = terminals::new_enrolment_secret;
+    let secret = new_secret(&shared, &headers, aid, &terminal_id, make).await?;
+    let body = json!({ "terminal_id": terminal_id, "secret": secret });
+    Ok((StatusCode::CREATED, Json(body)).into_response())
+}
+
+async fn new_secret(
+    shared: &Shared,
+    headers: &HeaderMap,
+    aid: String,
+    terminal_id: &str,
+    make: fn(&Connection, &str) -> Result<String, DbError>,
+) -> Result<String, ApiError> {
+    check_account(&aid)?;
+    authorise_account(shared, headers, WRITE_ACCOUNT, &aid).await?;
+    let id = terminal_id.to_owned();
+    let made = shared
+        .db
+        .write(move |db| {
+            let known = terminals::find(db, &id)?.filter(|one| one.account_id == aid);
+            let usable = known.is_some_and(|one| one.deleted.is_none());
+            if usable { make(db, &id).map(Some) } else { Ok(None) }
+        })
+        .await?;
+    made.ok_or_else(|| ApiError::not_found(format!("terminal_id: {terminal_id} is not in use")))
+}
+
+/// `DELETE …/{terminal_id}` (ours): takes it out of use.
+pub(super) async fn delete(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    Path((aid, terminal_id)): Path<(String, String)>,
+) -> Result<Json<Value>, ApiError> {
+    check_account(&aid)?;
+    let caller = authorise_account(&shared, &headers, WRITE_ACCOUNT, &aid).await?;
+    let id = terminal_id.clone();
+    let known = shared.db.read(move |db| terminals::find(db, &id)).await?;
+    if known.is_none_or(|known| known.account_id != aid) {
+        return Err(ApiError::not_found(format!("terminal_id: {terminal_id} is not known")));
+    }
+    Ok(Json(shape(&deactivate(&shared, terminal_id, caller.subject).await?)))
+}
+
+/// Takes a terminal out of use and ends its link.
+pub(super) async fn deactivate(
+    shared: &Shared,
+    terminal_id: String,
+    by: String,
+) -> Result<Terminal, ApiError> {
+    let id = terminal_id.clone();
+    let terminal = shared
+        .db
+        .write(move |db| {
+            terminals::deactivate(db, &id, &by)?;
+            terminals::find(db, &id)
+        })
+        .await?;
+    let code = terminal_core::protocol::close_code::UNAUTHENTICATED;
+    shared.hub.stop(&terminal_id, Stop::close(code, "the terminal has been deactivated"));
+    terminal.ok_or_else(|| ApiError::not_found(format!("terminal_id: {terminal_id} is not known")))
+}
+
+/// The resource as its public page shows it; what is unknown is absent.
+pub(super) fn shape(terminal: &Terminal) -> Value {
+    let (status, reason) = status(terminal);
+    let (deleted_at, deleted_by) = terminal.deleted.clone().unzip();
+    let mut shape = json!({
+        "terminal_id": terminal.terminal_id,
+        "device_serial_number": terminal.serial_number,
+        "id": terminal.id,
+        "created_at": terminal.created_at,
+        "created_by": terminal.created_by,
+        "updated_at": terminal.updated_at,
+        "deleted_by": deleted_by,
+        "deleted_at": deleted_at,
+        "device_model": terminal.model,
+        "store_id": terminal.store_id,
+        "status": status,
+        "status_reason": reason,
+        "software_version": terminal.software_version,
+        "battery_level": terminal.battery_level,
+        "last_seen_at": terminal.last_seen_at,
+    });
+    if let Some(fields) = shape.as_object_mut() {
+        fields.retain(|_, value| !value.is_null());
+    }
+    shape
+}
+
+/// `status` and `status_reason`.
+fn status(terminal: &Terminal) -> (&'static str, Option<&'static str>) {
+    match terminal.standing {
+        Standing::Deactivated => ("DELETED", None),
+        Standing::Offline if terminal.last_seen_at.is_none() => ("PENDING", None),
+        Standing::Offline => ("INACTIVE", None),
+        Standing::NeedsAttention if terminal.needs_attention().contains(&"TAMPERED") => {
+            ("ERROR", None)
+        }
+        Standing::NeedsAttention if terminal.update_mandatory => {
+            ("ACTION_REQUIRED", Some("CHECK_UPDATE"))
+        }
+        Standing::NeedsAttention => ("ACTION_REQUIRED", None),
+        Standing::Online => ("ACTIVE", None),
+    }
+}
+
+/// `PUT /v1/terminals/{terminal_id}/configuration` (ours): the terminal's own settings, whole and
+/// unchecked, so that a terminal can be seen to reject them.
 pub(super) async fn configure(
     State(shared): State<Arc<Shared>>,
     headers: HeaderMap,
@@ -135,7 +246,8 @@ pub(super) async fn configure(
     }
     let config = fields.finish(config)?;
     let id = terminal_id.clone();
-    let revision = shared.db.write(move |db| terminals::configure(db, &id, &config)).await?;
+    let revision =
+        shared.db.write(move |db| configuration::override_with(db, &id, &config)).await?;
     shared.hub.wake(&terminal_id);
     Ok(Json(json!({ "revision": revision })))
 }

@@ -11,7 +11,10 @@ use rustls::{
 use serde_json::{Value, json};
 use terminal_cloud::{Cloud, CloudConfig, NewTerminal, NewToken, Pki, Transport};
 use terminal_hal::OperationId;
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_tungstenite::{
     WebSocketStream, client_async,
@@ -46,8 +49,7 @@ impl Bench {
         change(&mut config);
         let cloud = Cloud::start(config).await.unwrap();
         let root = reqwest::Certificate::from_pem(pki.ca_pem().as_bytes()).unwrap();
-        let http =
-            reqwest::Client::builder().add_root_certificate(root).https_only(true).build().unwrap();
+        let http = reqwest::Client::builder().add_root_certificate(root).build().unwrap();
         let token = new_token(&cloud, &["admin:checkout"]).await;
         Self { cloud, pki, http, token, data }
     }
@@ -97,9 +99,29 @@ impl Bench {
         subprotocol: Option<&str>,
         certificate: Option<(String, String)>,
     ) -> Result<FakeTerminal, Error> {
-        dial(self.cloud.addr(), self.pki.ca_pem(), authorization, subprotocol, certificate).await
+        let headers = headers(authorization, subprotocol);
+        if self.cloud.base_url().starts_with("http:") {
+            return FakeTerminal::over(connect(self.cloud.addr()).await, OPERATIONS_PATH, headers)
+                .await;
+        }
+        let tls = tls(self.cloud.addr(), self.pki.ca_pem(), certificate).await?;
+        FakeTerminal::over(tls, OPERATIONS_PATH, headers).await
+    }
+
+    /// A link of a terminal that wants to be enrolled.
+    pub(crate) async fn enrolment_link(&self) -> FakeTerminal {
+        let headers = headers(None, Some("terminal-enrol.v1"));
+        let path = "/v1/terminal/enrol";
+        if self.cloud.base_url().starts_with("http:") {
+            let tcp = connect(self.cloud.addr()).await;
+            return FakeTerminal::over(tcp, path, headers).await.unwrap();
+        }
+        let tls = tls(self.cloud.addr(), self.pki.ca_pem(), None).await.unwrap();
+        FakeTerminal::over(tls, path, headers).await.unwrap()
     }
 }
+
+const OPERATIONS_PATH: &str = "/v1/terminal/ws";
 
 /// A WebSocket handshake with a cloud at `addr`.
 pub(crate) async fn dial(
@@ -109,20 +131,31 @@ pub(crate) async fn dial(
     subprotocol: Option<&str>,
     certificate: Option<(String, String)>,
 ) -> Result<FakeTerminal, Error> {
-    let url = format!("wss://localhost:{}/v1/terminal/ws", addr.port());
-    let mut request = url.into_client_request().unwrap();
-    for (name, value) in [("Authorization", authorization), ("Sec-WebSocket-Protocol", subprotocol)]
-    {
-        if let Some(value) = value {
-            request.headers_mut().insert(name, HeaderValue::from_str(value).unwrap());
-        }
-    }
+    let tls = tls(addr, ca_pem, certificate).await?;
+    FakeTerminal::over(tls, OPERATIONS_PATH, headers(authorization, subprotocol)).await
+}
+
+type Headers = Vec<(&'static str, String)>;
+
+fn headers(authorization: Option<&str>, subprotocol: Option<&str>) -> Headers {
+    let given = [("Authorization", authorization), ("Sec-WebSocket-Protocol", subprotocol)];
+    given.into_iter().filter_map(|(name, value)| Some((name, value?.to_owned()))).collect()
+}
+
+async fn connect(addr: SocketAddr) -> TcpStream {
     let tcp = TcpStream::connect(addr).await.unwrap();
     tcp.set_nodelay(true).unwrap();
+    tcp
+}
+
+async fn tls(
+    addr: SocketAddr,
+    ca_pem: &str,
+    certificate: Option<(String, String)>,
+) -> Result<TlsStream<TcpStream>, Error> {
     let name = ServerName::try_from("localhost").unwrap();
-    let tls = connector(ca_pem, certificate).connect(name, tcp).await.map_err(Error::Io)?;
-    let (socket, _) = client_async(request, tls).await?;
-    Ok(FakeTerminal { socket })
+    let tcp = connect(addr).await;
+    connector(ca_pem, certificate).connect(name, tcp).await.map_err(Error::Io)
 }
 
 pub(crate) async fn new_token(cloud: &Cloud, scopes: &[&str]) -> String {
@@ -153,12 +186,30 @@ fn connector(ca_pem: &str, certificate: Option<(String, String)>) -> TlsConnecto
     TlsConnector::from(Arc::new(config))
 }
 
+/// What a link runs over.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
 /// A terminal that does exactly what the test says.
 pub(crate) struct FakeTerminal {
-    pub(crate) socket: WebSocketStream<TlsStream<TcpStream>>,
+    pub(crate) socket: WebSocketStream<Box<dyn Stream>>,
 }
 
 impl FakeTerminal {
+    async fn over(
+        stream: impl Stream + 'static,
+        path: &str,
+        headers: Headers,
+    ) -> Result<Self, Error> {
+        let mut request = format!("ws://localhost{path}").into_client_request().unwrap();
+        for (name, value) in headers {
+            request.headers_mut().insert(name, HeaderValue::from_str(&value).unwrap());
+        }
+        let stream: Box<dyn Stream> = Box::new(stream);
+        let (socket, _) = client_async(request, stream).await?;
+        Ok(Self { socket })
+    }
+
     pub(crate) async fn send(&mut self, frame: &Value) {
         self.socket.send(Message::text(frame.to_string())).await.unwrap();
     }

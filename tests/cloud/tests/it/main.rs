@@ -3,6 +3,12 @@
 #[cfg(test)]
 mod bench;
 #[cfg(test)]
+mod curl;
+#[cfg(test)]
+mod curls;
+#[cfg(test)]
+mod enrolment;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod link;
@@ -20,3 +26,7 @@ mod reports;
 mod seed_pages;
 #[cfg(test)]
 mod terminals;
+#[cfg(test)]
+mod vinr;
+#[cfg(test)]
+mod webhooks;

@@ -67,7 +67,7 @@ async fn a_terminal_is_pending_then_active_then_inactive_and_shows_what_it_said(
     drop(link);
     bench.cloud.wait_online(&terminal.terminal_id, false, SOON).await.unwrap();
     assert_eq!(bench.get(&list).await[0]["status"], "INACTIVE");
-    let debug = bench.get(&format!("/v1/terminals/{}", terminal.terminal_id)).await;
+    let debug = bench.get(&format!("/v1/admin/terminals/{}", terminal.terminal_id)).await;
     assert_eq!(debug["online"], false);
     assert_eq!(debug["hello"]["model"], "mock");
 }
