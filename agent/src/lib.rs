@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod identity;
 pub mod link;
 pub mod shell;
 pub mod store;

@@ -49,7 +49,7 @@ impl VerificationClock {
     }
 
     /// The latest of system time, build time and last good time.
-    pub(super) fn now(&self) -> UnixTime {
+    pub(crate) fn now(&self) -> UnixTime {
         UnixTime::since_unix_epoch((self.system)().max(self.floor()))
     }
 

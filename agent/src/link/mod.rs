@@ -30,5 +30,6 @@ pub use handle::{BulkPermit, BulkSender, LinkGone, LinkHandle};
 pub use session::{LinkEvent, spawn};
 
 pub(crate) use config::{bare_host, port_of};
+pub(crate) use credentials::one_time_secret;
 pub(crate) use tcp::{AddressRule, Dialer};
 pub(crate) use tls::TlsConnector;

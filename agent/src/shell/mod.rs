@@ -4,6 +4,7 @@
 //! Events that are ready together are stepped together and their appends become one commit, which
 //! comes before every other effect of any of them.
 
+mod access;
 mod batch;
 mod clock;
 mod control;
@@ -11,6 +12,7 @@ mod executor;
 mod hardware;
 mod journal;
 mod run;
+mod screen;
 mod surroundings;
 mod watchdog;
 
