@@ -27,7 +27,7 @@ impl Engine {
     pub(super) fn request_identity(&mut self, key: RequestKey, ms_max: u64, out: &mut Output<'_>) {
         let nonce = out.uuid().simple().to_string();
         let due = out.moment.monotonic.plus_ms(ms_max);
-        self.membership.request = Some(Request { nonce: nonce.clone(), due });
+        self.membership.request = Some(Request { nonce: nonce.clone(), is_answered: false, due });
         let battery_level = self.health.battery_level();
         let request = IdentityRequest { nonce, key, battery_level };
         out.push(Effect::Identity(IdentityOrder::Request(request)));
@@ -81,7 +81,9 @@ impl Engine {
         if !self.is_answer(&enrolled.nonce) {
             return;
         }
-        self.membership.request = None;
+        if let Some(request) = &mut self.membership.request {
+            request.is_answered = true;
+        }
         let problem = line_problem(&enrolled.terminal_id, 1, TERMINAL_ID_CHARS_MAX);
         let is_another =
             !self.session.is_enrolling() && enrolled.terminal_id != self.identity.terminal_id;
@@ -96,7 +98,7 @@ impl Engine {
 
     /// Whether a frame answers the request that waits; one that answers an earlier one is ignored.
     fn is_answer(&self, nonce: &str) -> bool {
-        let waiting = self.membership.request.as_ref();
+        let waiting = self.membership.request.as_ref().filter(|request| !request.is_answered);
         let is_answer = waiting.is_some_and(|request| request.nonce == nonce);
         if !is_answer {
             tracing::warn!("the cloud answers a request that does not wait");

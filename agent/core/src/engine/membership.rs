@@ -70,7 +70,7 @@ pub(super) struct Membership {
     standing: Standing,
     /// The cloud did not accept the credentials the last time.
     deactivated: bool,
-    /// An `enrol_begin` without an answer.
+    /// An `enrol_begin` that nothing has come of yet.
     pub(super) request: Option<Request>,
     code: Option<Code>,
     pub(super) problem: Option<String>,
@@ -104,7 +104,9 @@ struct Member {
 #[derive(Debug)]
 pub(super) struct Request {
     pub(super) nonce: String,
-    /// The cloud has to say something until then.
+    /// `enrolled` has come and is being stored.
+    pub(super) is_answered: bool,
+    /// Something has to have happened until then.
     pub(super) due: Monotonic,
 }
 
@@ -228,6 +230,7 @@ impl Membership {
             Standing::Applicant | Standing::Configured => None,
         };
         self.standing = Standing::Member(Member::fresh(Certificates { newest, before }, moment));
+        self.request = None;
         self.deactivated = false;
         self.code = None;
         self.problem = None;

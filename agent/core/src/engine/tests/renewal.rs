@@ -14,7 +14,9 @@ use crate::engine::{
 };
 use terminal_hal::Timestamp;
 
-use crate::protocol::{Attention, CloudFrame, EnrolCloudFrame, ErrorFrame, EventName, close_code};
+use crate::protocol::{
+    Attention, CloudFrame, EnrolCloudFrame, ErrorFrame, EventName, Welcome, close_code,
+};
 
 const LIFE_DAYS: u64 = 90;
 
@@ -33,7 +35,13 @@ fn member(jitter: u64) -> World {
     w.jitter = Some(jitter);
     w.compares_memory = false;
     w.restart();
-    w.connect();
+    if jitter > 0 {
+        assert_eq!(next_endpoint(&mut w), Endpoint::Operations);
+    }
+    w.step(&Event::LinkOpened);
+    // Months go by in these tests: few heartbeats.
+    let welcome = Welcome { heartbeat_s: 3600, ..w.welcome() };
+    w.receive(&CloudFrame::Welcome(welcome));
     w
 }
 
@@ -61,7 +69,9 @@ fn renewal_begins_between_half_and_two_thirds_of_the_life() {
 fn a_renewed_certificate_is_used_on_a_new_link_and_the_old_one_goes_once_that_is_welcomed() {
     let mut w = member(0);
     let (_, nonce) = days_until_request(&mut w);
-    assert!(adopts(&hear(&mut w, &enrolled(&nonce, "T-1"))));
+    let answered = hear(&mut w, &enrolled(&nonce, "T-1"));
+    assert!(adopts(&answered) && request(&answered).is_none(), "{answered:?}");
+    assert!(!adopts(&hear(&mut w, &enrolled(&nonce, "T-1"))), "it is being stored");
     let (terminal_id, certificate) = ("T-1".into(), certificate(&w, LIFE_DAYS));
     let stored = w.step(&Event::IdentityAdopted { terminal_id, certificate });
     assert_eq!(stored.close_codes(), [close_code::NORMAL]);
@@ -215,6 +225,7 @@ fn a_certificate_that_comes_when_half_of_its_life_is_over_is_not_renewed_at_once
     let certificate = Certificate { not_before, not_after: now.plus_ms(HOUR_MS) };
     w.step(&Event::IdentityAdopted { terminal_id: "T-1".into(), certificate });
     let adopted = w.monotonic;
+    w.jitter = Some(u64::MAX);
     w.lose_link();
     let mut all = w.connect();
     all.extend(w.wait(adopted + MINUTE_MS - 1 - w.monotonic));
