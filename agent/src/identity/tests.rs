@@ -202,7 +202,7 @@ fn a_damaged_identity_is_set_aside_and_a_newer_one_is_not_touched() {
 }
 
 /// Every way in which a power cut can end these changes: what took effect. Of those whose names had
-/// not been synced any may be lost.
+/// not been synced any may be lost, and of a file that is being written there may be half.
 fn ways_to_end(changes: &[Change]) -> Vec<Vec<Change>> {
     let mut ways = Vec::new();
     for end in 0..=changes.len() {
@@ -213,6 +213,10 @@ fn ways_to_end(changes: &[Change]) -> Vec<Vec<Change>> {
                 |at| loose.iter().position(|l| *l == at).is_some_and(|n| lost >> n & 1 == 1);
             let kept = done.iter().enumerate().filter(|(at, _)| !is_lost(*at));
             ways.push(kept.map(|(_, change)| change.clone()).collect());
+        }
+        if let Some(Change::WriteSynced(path, content)) = changes.get(end) {
+            let half = Change::WriteSynced(path.clone(), content[..content.len() / 2].to_vec());
+            ways.push(done.iter().cloned().chain([half]).collect());
         }
     }
     ways

@@ -95,6 +95,30 @@ async fn a_terminal_is_activated_by_the_code_on_its_screen_and_runs_operations()
 }
 
 #[tokio::test]
+async fn a_serial_number_that_was_registered_beforehand_needs_its_secret_and_no_code() -> Result<()>
+{
+    let site = site(EnrolmentOptions::default()).await?;
+    let terminal = format!("/v1/accounts/{ACCOUNT}/terminals/{}", site.terminal_id());
+    let path = format!("{terminal}/enrolment-secret");
+    let made = site.rest()?.post(&path, &json!({})).await?;
+    let secret = made.body["secret"].as_str().context("no secret")?.to_owned();
+    let file = site.path("agent/secret");
+    let line = format!("[enrolment]\nsecret-file = {file:?}");
+    site.edit_config(|text| text.replace("[enrolment]", &line))?;
+    fs::write(&file, "enr_wrong")?;
+    let agent = site.start_agent()?;
+    code(&site, &agent, "").await?;
+    let problem = agent.ask("status")?["membership"]["problem"].to_string();
+    assert!(problem.contains("ACTIVATION_CODE_INVALID"), "{problem}");
+    agent.stop()?;
+    fs::write(&file, &secret)?;
+    let _agent = site.start_agent()?;
+    site.online().await?;
+    assert!(!site.agent_log()?.contains(&secret));
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_wrong_an_expired_and_a_used_code_activate_nothing() -> Result<()> {
     let code_ttl = Duration::from_secs(3);
     let site = site(EnrolmentOptions { code_ttl, ..EnrolmentOptions::default() }).await?;

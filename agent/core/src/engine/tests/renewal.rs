@@ -29,7 +29,17 @@ fn resting() -> World {
     w
 }
 
-/// The same, connected.
+/// A member that has not used its new certificate yet.
+fn renewed() -> World {
+    let mut w = resting();
+    let newest = certificate(&w, LIFE_DAYS);
+    let both = Certificates { newest, before: Some(newest) };
+    w.settings.credentials = Credentials::Enrolled(Some(both));
+    w.restart();
+    w
+}
+
+/// One that rested until now, connected.
 fn member(jitter: u64) -> World {
     let mut w = resting();
     w.jitter = Some(jitter);
@@ -83,11 +93,7 @@ fn a_renewed_certificate_is_used_on_a_new_link_and_the_old_one_goes_once_that_is
 
 #[test]
 fn a_new_certificate_that_is_not_accepted_gives_way_to_the_one_before() {
-    let mut w = resting();
-    let newest = certificate(&w, LIFE_DAYS);
-    let both = Certificates { newest, before: Some(newest) };
-    w.settings.credentials = Credentials::Enrolled(Some(both));
-    w.restart();
+    let mut w = renewed();
     assert_eq!(next_endpoint(&mut w), Endpoint::Operations);
     let refused = || Event::LinkClosed(LinkEnd::Unauthorized { reason: "HTTP 401".into() });
     w.step(&refused());
@@ -105,11 +111,7 @@ fn a_new_certificate_that_is_not_accepted_gives_way_to_the_one_before() {
 
 #[test]
 fn new_authorities_that_are_not_the_servers_give_way_to_those_before() {
-    let mut w = resting();
-    let newest = certificate(&w, LIFE_DAYS);
-    let both = Certificates { newest, before: Some(newest) };
-    w.settings.credentials = Credentials::Enrolled(Some(both));
-    w.restart();
+    let mut w = renewed();
     let order = [Endpoint::Operations, Endpoint::OperationsAsBefore, Endpoint::Operations];
     for endpoint in order {
         assert_eq!(next_endpoint(&mut w), endpoint);
@@ -120,11 +122,7 @@ fn new_authorities_that_are_not_the_servers_give_way_to_those_before() {
 
 #[test]
 fn when_neither_certificate_is_accepted_the_terminal_has_been_deactivated() {
-    let mut w = resting();
-    let newest = certificate(&w, LIFE_DAYS);
-    let both = Certificates { newest, before: Some(newest) };
-    w.settings.credentials = Credentials::Enrolled(Some(both));
-    w.restart();
+    let mut w = renewed();
     for endpoint in [Endpoint::Operations, Endpoint::OperationsAsBefore] {
         assert_ne!(w.engine.view(&w.now()).membership.state, MembershipState::Deactivated);
         assert_eq!(next_endpoint(&mut w), endpoint);
