@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod config;
 pub mod downloads;
+pub mod identity;
 pub mod link;
 pub mod shell;
 pub mod store;

@@ -17,7 +17,10 @@ use common::{
     refusal, server,
 };
 use terminal_agent::link::{LinkConfig, LinkEvent, ProxyConfig, VerificationClock};
-use terminal_core::{engine::LinkEnd, protocol::SUBPROTOCOL};
+use terminal_core::{
+    engine::LinkEnd,
+    protocol::{ENROL_SUBPROTOCOL, SUBPROTOCOL},
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
     net::TcpListener,
@@ -74,6 +77,22 @@ async fn a_link_shows_its_certificate_and_its_token() {
     assert_eq!(headers["authorization"], "Bearer s3cret");
     assert_eq!(headers["sec-websocket-protocol"], SUBPROTOCOL);
     assert_eq!(headers["host"], format!("localhost:{port}"));
+}
+
+#[tokio::test]
+async fn the_end_that_enrols_is_asked_for_its_own_protocol_with_the_certificate_of_the_factory() {
+    let pki = Pki::new();
+    let (listener, port) = server::listen().await;
+    let acceptor = pki.acceptor_demanding(&Shown::name("localhost"), Some(&pki));
+    let identity = Some(pki.client());
+    let link = Link::open_to_enrol(LinkConfig { identity, ..trusting(&pki, port) });
+    let stream = acceptor.accept(server::accept(&listener).await).await.unwrap();
+    let (_socket, headers) = server::upgrade(stream).await;
+    assert_eq!(headers["sec-websocket-protocol"], ENROL_SUBPROTOCOL);
+    assert!(!headers.contains_key("authorization"));
+    // That server speaks the other one.
+    let end = link.refused().await;
+    assert!(refusal(&end).contains(ENROL_SUBPROTOCOL), "{end:?}");
 }
 
 #[tokio::test]
@@ -240,8 +259,11 @@ async fn end_after(response: &'static str) -> LinkEnd {
 
 #[tokio::test]
 async fn an_http_answer_tells_whether_and_when_to_come_back() {
-    let end = end_after("HTTP/1.1 401 Unauthorized\r\n\r\n").await;
-    assert!(refusal(&end).contains("401"), "{end:?}");
+    for response in ["HTTP/1.1 401 Unauthorized\r\n\r\n", "HTTP/1.1 403 Forbidden\r\n\r\n"] {
+        let end = end_after(response).await;
+        let LinkEnd::Unauthorized { reason } = &end else { panic!("unexpected {end:?}") };
+        assert!(reason.contains(&response[9..12]), "{end:?}");
+    }
     let end = end_after("HTTP/1.1 503 Busy\r\nRetry-After: 17\r\n\r\n").await;
     assert_eq!(end, LinkEnd::RetryAfter { seconds: 17 });
     let end = end_after("HTTP/1.1 429 Slow\r\nRetry-After: Sun, 01 Jan 2090 00:00:00 GMT\r\n\r\n");

@@ -401,7 +401,9 @@ fn known_limits() -> BTreeMap<String, String> {
             CREATED_BY_CHARS_MAX DEADLINE_S_MAX NOT_AFTER_MS_MAX WAIT_S_MAX VERIFY_MS_MIN
             VERIFY_INTERVAL_MS OVERDUE_INTERVAL_MS CONFIGURE_RETRY_MS CONFIGURE_MS_MAX
             PROGRESS_INTERVAL_MS LAZY_WRITES_MAX PRUNE_MAX WELCOME_MS_MAX CONNECT_MS_MAX
-            ACK_MS_MAX CLOSE_MS_MAX HEARTBEAT_S RECONNECT_S_MAX
+            ACK_MS_MAX CLOSE_MS_MAX HEARTBEAT_S RECONNECT_S_MAX ENROL_HEARTBEAT_MS
+            ACTIVATION_CODE_S_MAX NEW_CODE_MS_MAX TERMINAL_ID_CHARS_MAX RENEWAL_MS_MAX
+            RENEWAL_RETRY_MS_MIN RENEWAL_RETRY_MS_MAX
         }
         protocol {
             TEXT_FRAME_BYTES_MAX BINARY_FRAME_BYTES_MAX LOG_CHUNK_BYTES_MAX
@@ -467,8 +469,17 @@ const fn agent_type(frame: &AgentFrame) -> &'static str {
     }
 }
 
-const CLOUD_TYPES: [&str; 8] =
-    ["welcome", "operation", "ack", "cancel", "configuration", "reconnect", "log_ack", "error"];
+const CLOUD_TYPES: [&str; 9] = [
+    "welcome",
+    "operation",
+    "ack",
+    "cancel",
+    "configuration",
+    "reconnect",
+    "log_ack",
+    "enrolled",
+    "error",
+];
 
 const fn cloud_type(frame: &CloudFrame) -> &'static str {
     match frame {
@@ -479,7 +490,8 @@ const fn cloud_type(frame: &CloudFrame) -> &'static str {
         CloudFrame::Configuration(_) => CLOUD_TYPES[4],
         CloudFrame::Reconnect(_) => CLOUD_TYPES[5],
         CloudFrame::LogAck(_) => CLOUD_TYPES[6],
-        CloudFrame::Error(_) => CLOUD_TYPES[7],
+        CloudFrame::Enrolled(_) => CLOUD_TYPES[7],
+        CloudFrame::Error(_) => CLOUD_TYPES[8],
     }
 }
 
@@ -494,12 +506,13 @@ const fn report_kind(body: &ReportBody) -> &'static str {
     }
 }
 
-const EVENTS: [EventName; 5] = [
+const EVENTS: [EventName; 6] = [
     EventName::Booted,
     EventName::StoreDamaged,
     EventName::EpochChanged,
     EventName::LateOutcome,
     EventName::StorageRecovered,
+    EventName::CertificateExpiring,
 ];
 
 const fn event_name(event: EventName) -> &'static str {
@@ -509,6 +522,7 @@ const fn event_name(event: EventName) -> &'static str {
         EventName::EpochChanged => "epoch_changed",
         EventName::LateOutcome => "late_outcome",
         EventName::StorageRecovered => "storage_recovered",
+        EventName::CertificateExpiring => "certificate_expiring",
         // What a reader makes of a name that it does not know.
         EventName::Unknown => "unknown",
     }

@@ -16,6 +16,7 @@ usage: terminal-agent COMMAND [--config FILE] [--json]
   validate     check the configuration file and name every problem in it
   status       link, clock, current operation, queue and unsent reports of a running agent
   operations   operations that run or wait, and the newest verdicts
+  activate     have a terminal that the cloud has deactivated activated again, with a code
   version      version of the agent and of the protocol
 
   --config FILE   configuration file (/etc/terminal-agent/agent.toml)
@@ -36,6 +37,7 @@ pub(super) enum Command {
     Validate,
     Status,
     Operations,
+    Activate,
     Version,
     Help,
 }
@@ -64,6 +66,7 @@ fn named(name: &str) -> Result<Command, lexopt::Error> {
         "validate" => Command::Validate,
         "status" => Command::Status,
         "operations" => Command::Operations,
+        "activate" => Command::Activate,
         "version" => Command::Version,
         "help" => Command::Help,
         _ => return Err(format!("unknown command {name:?}").into()),

@@ -7,9 +7,10 @@ use serde_json::Value;
 /// `status`: a line per fact.
 pub(super) fn status(answer: &Value) -> String {
     let mut out = String::new();
-    let agent =
-        format!("{}, agent {}", text(&answer["terminal_id"]), text(&answer["agent_version"]));
+    let name = answer["terminal_id"].as_str().filter(|id| !id.is_empty()).unwrap_or("no id yet");
+    let agent = format!("{name}, agent {}", text(&answer["agent_version"]));
     fact(&mut out, "terminal", &agent);
+    membership(&mut out, &answer["membership"]);
     fact(&mut out, "link", &link(answer));
     fact(&mut out, "state", &text(&answer["state"]));
     let attention = names(&answer["needs_attention"]);
@@ -21,6 +22,11 @@ pub(super) fn status(answer: &Value) -> String {
     fact(&mut out, "operations", &count_or_none(&answer["operations"]));
     running(&mut out, &answer["operations"]);
     out
+}
+
+/// `activate`: what happens next.
+pub(super) fn activate(_: &Value) -> String {
+    "the terminal asks the cloud for an activation code: see its screen, or `status`\n".to_owned()
 }
 
 /// `operations`: what runs, what waits, what is done.
@@ -49,6 +55,30 @@ pub(super) fn operations(answer: &Value) -> String {
         );
     }
     out
+}
+
+/// Nothing for a terminal whose credentials are configured and accepted.
+fn membership(out: &mut String, membership: &Value) {
+    let certificate = &membership["certificate"];
+    let until = match certificate["not_after"].as_str() {
+        Some(until) => format!(", certificate good until {until}"),
+        None => String::new(),
+    };
+    let state = match membership["state"].as_str() {
+        Some("not_enrolled") => "not activated yet".to_owned(),
+        Some("enrolled") => format!("enrolled{until}"),
+        Some("deactivated") => "DEACTIVATED: the cloud does not accept this terminal".to_owned(),
+        _ => return,
+    };
+    fact(out, "identity", &state);
+    let code = &membership["activation_code"];
+    if let Some(shown) = code["code"].as_str() {
+        let left = duration(&code["expires_in_ms"]);
+        fact(out, "activation code", &format!("{shown} (good for {left})"));
+    }
+    if let Some(problem) = membership["problem"].as_str() {
+        fact(out, "problem", problem);
+    }
 }
 
 fn fact(out: &mut String, name: &str, value: &str) {
@@ -142,6 +172,17 @@ mod tests {
         }] });
         let text = operations(&answer);
         assert!(text.contains("HOST_UNREACHABLE: no line (not sent yet)"), "{text}");
+    }
+
+    #[test]
+    fn a_status_shows_the_code_that_somebody_has_to_type_in() {
+        let answer = json!({ "terminal_id": "", "membership": {
+            "state": "not_enrolled", "problem": null, "certificate": null,
+            "activation_code": { "code": "ACT-7X9K-2M4P", "expires_in_ms": 3_540_000 },
+        }, "operations": [] });
+        let text = status(&answer);
+        assert!(text.contains("not activated yet"), "{text}");
+        assert!(text.contains("ACT-7X9K-2M4P (good for 59 min)"), "{text}");
     }
 
     #[test]

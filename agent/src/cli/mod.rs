@@ -54,6 +54,7 @@ fn execute(command: Command, config: PathBuf, json: bool) -> Result<String, Fail
         Command::Run => run_agent(&config),
         Command::Status => ask(&config, &ControlRequest::Status, json, human::status),
         Command::Operations => ask(&config, &ControlRequest::Operations, json, human::operations),
+        Command::Activate => ask(&config, &ControlRequest::Activate, json, human::activate),
     }
 }
 
@@ -71,11 +72,14 @@ fn version(json: bool) -> String {
 fn validate(path: &std::path::Path, json: bool) -> Result<String, Failed> {
     let config = load(path)?;
     let (url, id) = (config.link.url.to_string(), config.terminal.id);
-    Ok(if json {
-        line(&json!({ "valid": true, "terminal_id": id, "url": url }))
-    } else {
-        format!("{}: valid, terminal {id} connects to {url}\n", path.display())
-    })
+    if json {
+        return Ok(line(&json!({ "valid": true, "terminal_id": id, "url": url })));
+    }
+    let what = match id {
+        Some(id) => format!("terminal {id} connects to {url}"),
+        None => format!("the terminal enrols at {url}"),
+    };
+    Ok(format!("{}: valid, {what}\n", path.display()))
 }
 
 fn run_agent(path: &std::path::Path) -> Result<String, Failed> {
@@ -93,7 +97,8 @@ fn run_agent(path: &std::path::Path) -> Result<String, Failed> {
                 {
                     exit::PERMISSION
                 }
-                RunError::Directory { .. } => exit::STORE,
+                RunError::Identity(error) if error.is_forbidden() => exit::PERMISSION,
+                RunError::Directory { .. } | RunError::Identity(_) => exit::STORE,
                 RunError::Control { .. } | RunError::Process(_) => exit::INTERNAL,
                 RunError::Hal(_) | RunError::Hardware(_) => exit::UNAVAILABLE,
             };
@@ -125,9 +130,11 @@ fn ask(
 ) -> Result<String, Failed> {
     let socket = load(path)?.control.socket;
     let answer = shell::ask(socket.clone(), request).map_err(|error| {
-        let denied = error.kind() == std::io::ErrorKind::PermissionDenied;
+        let kind = error.kind();
+        let denied = kind == std::io::ErrorKind::PermissionDenied;
         let code = if denied { exit::PERMISSION } else { exit::UNAVAILABLE };
-        let hint = if denied { "" } else { "; is the agent running?" };
+        let was_answered = denied || kind == std::io::ErrorKind::Unsupported;
+        let hint = if was_answered { "" } else { "; is the agent running?" };
         Failed(code, format!("{}: {error}{hint}", socket.display()))
     })?;
     Ok(if json { line(&answer) } else { human(&answer) })

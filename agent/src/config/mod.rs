@@ -3,6 +3,7 @@
 //! An invalid [`Config`] cannot exist. All problems are reported at once, each with the key, what
 //! is there and what should be. Secrets are never in the file: it names files that hold them.
 
+mod enrolment;
 mod hal;
 mod raw;
 mod updates;
@@ -17,6 +18,7 @@ use terminal_core::engine::BackoffSettings;
 use terminal_hal::{OperationKind, text::line_problem};
 
 use crate::link::{ClientIdentity, LinkConfig, LinkUrl, ProxyConfig, Timeouts, Trust};
+pub use enrolment::EnrolmentConfig;
 pub use hal::{ExecHalConfig, HalConfig, MockHalConfig, Source, VendorHalConfig};
 use raw::RawConfig;
 pub use updates::{UpdateSource, UpdatesConfig};
@@ -26,8 +28,10 @@ pub use updates::{UpdateSource, UpdatesConfig};
 pub struct Config {
     /// Who this is.
     pub terminal: Terminal,
-    /// How to reach the cloud.
+    /// How to reach the cloud; with enrolment, its enrolment endpoint.
     pub link: LinkConfig,
+    /// How the terminal comes to its credentials, where they are not configured.
+    pub enrolment: Option<EnrolmentConfig>,
     /// How to wait between connection attempts.
     pub backoff: BackoffSettings,
     /// Where records are kept.
@@ -47,8 +51,8 @@ pub struct Config {
 /// Who this is.
 #[derive(Clone, Debug)]
 pub struct Terminal {
-    /// As the cloud knows it, 1 to 64 characters.
-    pub id: String,
+    /// As the cloud knows it, 1 to 64 characters; `None` where enrolment gives it.
+    pub id: Option<String>,
     /// Printed on the device.
     pub serial_number: String,
     /// Hardware model.
@@ -199,7 +203,7 @@ impl Problems<'_> {
 }
 
 fn checked(raw: RawConfig, problems: &mut Problems<'_>) -> Option<Config> {
-    let terminal = terminal(raw.terminal, problems);
+    let terminal = terminal(raw.terminal, raw.enrolment.is_some(), problems);
     let backoff = BackoffSettings {
         base_ms: raw.cloud.reconnect_base_ms,
         cap_ms: raw.cloud.reconnect_cap_s.saturating_mul(1000),
@@ -220,10 +224,17 @@ fn checked(raw: RawConfig, problems: &mut Problems<'_>) -> Option<Config> {
     }
     let hal = hal::checked(raw.hal, &raw.store.directory, &terminal.model, problems);
     let log = log(&raw.log, problems);
-    let link = link(raw.cloud, problems)?;
+    let (link, enrolment) = match raw.enrolment {
+        None => (link(raw.cloud, problems)?, None),
+        Some(enrolment) => {
+            let (link, enrolment) = enrolment::checked(enrolment, raw.cloud, problems)?;
+            (link, Some(enrolment))
+        }
+    };
     Some(Config {
         terminal,
         link,
+        enrolment,
         backoff,
         store: StoreConfig {
             directory: raw.store.directory,
@@ -242,8 +253,13 @@ fn checked(raw: RawConfig, problems: &mut Problems<'_>) -> Option<Config> {
     })
 }
 
-fn terminal(raw: raw::RawTerminal, problems: &mut Problems<'_>) -> Terminal {
-    problems.line("terminal.id", &raw.id);
+fn terminal(raw: raw::RawTerminal, enrols: bool, problems: &mut Problems<'_>) -> Terminal {
+    match &raw.id {
+        Some(_) if enrols => problems.add("terminal.id", COMES_WITH_THE_IDENTITY),
+        Some(id) => problems.line("terminal.id", id),
+        None if enrols => {}
+        None => problems.add("terminal.id", "missing, want how the cloud knows this terminal"),
+    }
     problems.line("terminal.serial-number", &raw.serial_number);
     problems.line("terminal.model", &raw.model);
     problems.line("terminal.software-version", &raw.software_version);
@@ -255,8 +271,15 @@ fn terminal(raw: raw::RawTerminal, problems: &mut Problems<'_>) -> Terminal {
     }
 }
 
+/// About a key that has no place beside `[enrolment]`.
+const COMES_WITH_THE_IDENTITY: &str = "comes with the identity, want it left out";
+
 fn link(raw: raw::RawCloud, problems: &mut Problems<'_>) -> Option<LinkConfig> {
-    let url = match LinkUrl::parse(&raw.url, raw.allow_insecure) {
+    let Some(url) = &raw.url else {
+        problems.add("cloud.url", "missing, want that of the cloud, or a section [enrolment]");
+        return None;
+    };
+    let url = match LinkUrl::parse(url, raw.allow_insecure) {
         Ok(url) => url,
         Err(error) => {
             problems.add("cloud.url", &error.to_string());
@@ -266,21 +289,8 @@ fn link(raw: raw::RawCloud, problems: &mut Problems<'_>) -> Option<LinkConfig> {
     if url.is_tls() && raw.ca_file.is_none() {
         problems.add("cloud.ca-file", "missing, want a PEM bundle of whom to trust");
     }
-    let identity = match (raw.client_certificate_file, raw.client_key_file) {
-        (Some(certificate), Some(key)) => Some(ClientIdentity {
-            certificate_file: credential_path(certificate),
-            key_file: credential_path(key),
-        }),
-        (None, None) => None,
-        (Some(_), None) => {
-            problems.add("cloud.client-key-file", "missing, want the key of the certificate");
-            None
-        }
-        (None, Some(_)) => {
-            problems.add("cloud.client-certificate-file", "missing, want the one of the key");
-            None
-        }
-    };
+    let keys = ["cloud.client-certificate-file", "cloud.client-key-file"];
+    let identity = pair(keys, raw.client_certificate_file, raw.client_key_file, problems);
     if identity.is_none() && raw.token_file.is_none() {
         problems.add("cloud.token-file", "missing, want a token or a client certificate");
     }
@@ -290,16 +300,45 @@ fn link(raw: raw::RawCloud, problems: &mut Problems<'_>) -> Option<LinkConfig> {
         trust: raw.ca_file.map(|file| Trust { ca_file: credential_path(file), crl_file }),
         identity,
         token_file: raw.token_file.map(credential_path),
-        proxy: raw.proxy.map(|proxy| ProxyConfig {
-            host: proxy.host,
-            port: proxy.port,
-            credentials_file: proxy.credentials_file.map(credential_path),
-        }),
-        timeouts: Timeouts {
-            connect: Duration::from_secs(raw.connect_timeout_s.into()),
-            ..Timeouts::default()
-        },
+        proxy: raw.proxy.map(proxy),
+        timeouts: timeouts(raw.connect_timeout_s),
     })
+}
+
+/// A certificate and its key: both or none.
+fn pair(
+    [certificate_name, key_name]: [&str; 2],
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+    problems: &mut Problems<'_>,
+) -> Option<ClientIdentity> {
+    match (certificate, key) {
+        (Some(certificate), Some(key)) => Some(ClientIdentity {
+            certificate_file: credential_path(certificate),
+            key_file: credential_path(key),
+        }),
+        (None, None) => None,
+        (Some(_), None) => {
+            problems.add(key_name, "missing, want the key of the certificate");
+            None
+        }
+        (None, Some(_)) => {
+            problems.add(certificate_name, "missing, want the one of the key");
+            None
+        }
+    }
+}
+
+fn proxy(raw: raw::RawProxy) -> ProxyConfig {
+    ProxyConfig {
+        host: raw.host,
+        port: raw.port,
+        credentials_file: raw.credentials_file.map(credential_path),
+    }
+}
+
+fn timeouts(connect_s: u16) -> Timeouts {
+    Timeouts { connect: Duration::from_secs(connect_s.into()), ..Timeouts::default() }
 }
 
 fn allowed(names: &Option<Vec<String>>, problems: &mut Problems<'_>) -> Vec<OperationKind> {

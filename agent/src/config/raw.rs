@@ -10,7 +10,9 @@ use super::hal::RawHal;
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct RawConfig {
     pub(super) terminal: RawTerminal,
+    #[serde(default)]
     pub(super) cloud: RawCloud,
+    pub(super) enrolment: Option<RawEnrolment>,
     pub(super) store: RawStore,
     #[serde(default)]
     pub(super) control: RawControl,
@@ -26,7 +28,7 @@ pub(super) struct RawConfig {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct RawTerminal {
-    pub(super) id: String,
+    pub(super) id: Option<String>,
     pub(super) serial_number: String,
     pub(super) model: String,
     #[serde(default = "unknown")]
@@ -34,23 +36,48 @@ pub(super) struct RawTerminal {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(super) struct RawCloud {
-    pub(super) url: String,
+    pub(super) url: Option<String>,
     pub(super) ca_file: Option<PathBuf>,
     pub(super) crl_file: Option<PathBuf>,
     pub(super) client_certificate_file: Option<PathBuf>,
     pub(super) client_key_file: Option<PathBuf>,
     pub(super) token_file: Option<PathBuf>,
     pub(super) proxy: Option<RawProxy>,
-    #[serde(default)]
     pub(super) allow_insecure: bool,
-    #[serde(default = "reconnect_base_ms")]
     pub(super) reconnect_base_ms: u64,
-    #[serde(default = "reconnect_cap_s")]
     pub(super) reconnect_cap_s: u64,
-    #[serde(default = "connect_timeout_s")]
     pub(super) connect_timeout_s: u16,
+}
+
+impl Default for RawCloud {
+    fn default() -> Self {
+        Self {
+            url: None,
+            ca_file: None,
+            crl_file: None,
+            client_certificate_file: None,
+            client_key_file: None,
+            token_file: None,
+            proxy: None,
+            allow_insecure: false,
+            reconnect_base_ms: 2_000,
+            reconnect_cap_s: 300,
+            connect_timeout_s: 10,
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct RawEnrolment {
+    pub(super) url: String,
+    pub(super) ca_file: Option<PathBuf>,
+    pub(super) identity_directory: PathBuf,
+    pub(super) secret_file: Option<PathBuf>,
+    pub(super) factory_certificate_file: Option<PathBuf>,
+    pub(super) factory_key_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -113,18 +140,6 @@ impl Default for RawLog {
 
 fn unknown() -> String {
     "unknown".to_owned()
-}
-
-const fn reconnect_base_ms() -> u64 {
-    2_000
-}
-
-const fn reconnect_cap_s() -> u64 {
-    300
-}
-
-const fn connect_timeout_s() -> u16 {
-    10
 }
 
 const fn ballast_kb() -> u64 {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use terminal_core::protocol::{ENROL_SUBPROTOCOL, SUBPROTOCOL};
 use terminal_hal::Timestamp;
 
 use super::{
@@ -19,13 +20,19 @@ use super::{
 #[derive(Clone, Debug)]
 pub struct Connector {
     config: LinkConfig,
+    subprotocol: &'static str,
     clock: Arc<VerificationClock>,
 }
 
 impl Connector {
     /// For this configuration; `clock` is shared with whoever knows about the time.
     pub const fn new(config: LinkConfig, clock: Arc<VerificationClock>) -> Self {
-        Self { config, clock }
+        Self { config, subprotocol: SUBPROTOCOL, clock }
+    }
+
+    /// The same, to the end of the cloud that enrols terminals.
+    pub const fn to_enrol(config: LinkConfig, clock: Arc<VerificationClock>) -> Self {
+        Self { config, subprotocol: ENROL_SUBPROTOCOL, clock }
     }
 
     /// What it was made for.
@@ -43,7 +50,8 @@ impl Connector {
         let stream = self.open_stream().await?;
         let now_s = self.clock.now().as_secs();
         let now = Timestamp::from_unix_ms(now_s.saturating_mul(1000));
-        let upgrade = Upgrade { uri: self.config.url.uri(), token, now };
+        let (uri, subprotocol) = (self.config.url.uri(), self.subprotocol);
+        let upgrade = Upgrade { uri, subprotocol, token, now };
         within("the WebSocket upgrade", self.timeouts().upgrade, upgrade.ask(stream)).await?
     }
 

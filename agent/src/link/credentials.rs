@@ -62,6 +62,11 @@ pub(super) fn token(path: &Path) -> Result<String, CredentialError> {
     secret("bearer token", path, |byte| byte.is_ascii_graphic())
 }
 
+/// A one-time secret: the file's only line, visible ASCII.
+pub(crate) fn one_time_secret(path: &Path) -> Result<String, CredentialError> {
+    secret("one-time secret", path, |byte| byte.is_ascii_graphic())
+}
+
 /// `user:password` of a proxy.
 pub(super) fn proxy_login(path: &Path) -> Result<String, CredentialError> {
     const WHAT: &str = "proxy credentials";

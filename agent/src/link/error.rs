@@ -58,6 +58,9 @@ pub enum ConnectError {
     /// A certificate was refused, by this end or by the peer.
     #[error("TLS: {0}")]
     Certificate(String),
+    /// The peer says that this terminal's certificate has expired.
+    #[error("TLS: {0}")]
+    OwnCertificateExpired(String),
     /// The handshake broke off, or the peer does not speak TLS.
     #[error("TLS handshake: {0}")]
     Tls(String),
@@ -85,6 +88,7 @@ impl ConnectError {
             | Self::NoTrust
             | Self::AddressNotAllowed { .. }
             | Self::Certificate(_)
+            | Self::OwnCertificateExpired(_)
             | Self::Subprotocol(_) => true,
             Self::Status { status, .. } => matches!(status, 401 | 403),
             Self::ProxyStatus(status) => *status == 407,
@@ -113,6 +117,7 @@ impl ConnectError {
             | Self::Proxy(_)
             | Self::ProxyStatus(_)
             | Self::Certificate(_)
+            | Self::OwnCertificateExpired(_)
             | Self::Tls(_)
             | Self::Subprotocol(_)
             | Self::Upgrade(_) => None,
@@ -126,6 +131,12 @@ impl From<ConnectError> for LinkEnd {
             return Self::RetryAfter { seconds };
         }
         let reason = bounded(&error.to_string(), REASON_CHARS_MAX);
+        if matches!(error, ConnectError::Status { status: 401 | 403, .. }) {
+            return Self::Unauthorized { reason };
+        }
+        if matches!(error, ConnectError::OwnCertificateExpired(_)) {
+            return Self::CertificateExpired { reason };
+        }
         if error.is_permanent() { Self::Refused { reason } } else { Self::Lost { reason } }
     }
 }
@@ -138,8 +149,8 @@ mod tests {
     fn a_status_tells_whether_and_when_to_come_back() {
         let end =
             |status, retry_after_s| LinkEnd::from(ConnectError::Status { status, retry_after_s });
-        assert!(matches!(end(401, None), LinkEnd::Refused { .. }));
-        assert!(matches!(end(403, Some(5)), LinkEnd::Refused { .. }));
+        assert!(matches!(end(401, None), LinkEnd::Unauthorized { .. }));
+        assert!(matches!(end(403, Some(5)), LinkEnd::Unauthorized { .. }));
         assert_eq!(end(503, Some(7)), LinkEnd::RetryAfter { seconds: 7 });
         assert_eq!(end(429, Some(3601)), LinkEnd::RetryAfter { seconds: 3600 });
         for status in [200, 302, 404, 500, 503] {

@@ -32,5 +32,6 @@ pub use session::{LinkEvent, spawn};
 
 pub(crate) use address::is_public;
 pub(crate) use config::{bare_host, port_of};
+pub(crate) use credentials::one_time_secret;
 pub(crate) use tcp::{AddressRule, Dialer};
 pub(crate) use tls::TlsConnector;

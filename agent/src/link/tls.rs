@@ -101,7 +101,7 @@ impl From<CredentialError> for Failed {
 impl From<io::Error> for Failed {
     fn from(error: io::Error) -> Self {
         let untimely = untimely(&error);
-        let certificate = certificate_problem(&error).map(ConnectError::Certificate);
+        let certificate = certificate_problem(&error);
         let error = certificate.unwrap_or_else(|| ConnectError::Tls(handshake_problem(&error)));
         Self { error, untimely }
     }
@@ -126,17 +126,21 @@ fn handshake_problem(error: &io::Error) -> String {
 
 /// What is wrong with a certificate, ours or the peer's, where that is what the error says. With
 /// TLS 1.3 a refused client certificate shows only once the server is heard, after the handshake.
-pub(super) fn certificate_problem(error: &io::Error) -> Option<String> {
+pub(super) fn certificate_problem(error: &io::Error) -> Option<ConnectError> {
     let error = tls_error(error)?;
     if let TlsError::InvalidCertificate(problem) = error {
-        return Some(server_problem(problem));
+        return Some(ConnectError::Certificate(server_problem(problem)));
     }
     if let TlsError::InvalidCertRevocationList(problem) = error {
-        return Some(format!("the revocation list is refused: {problem:?}"));
+        let problem = format!("the revocation list is refused: {problem:?}");
+        return Some(ConnectError::Certificate(problem));
     }
     let TlsError::AlertReceived(alert) = error else { return None };
-    concerns_certificate(*alert)
-        .then(|| format!("the server refuses this terminal's certificate: {alert:?}"))
+    let problem = format!("the server refuses this terminal's certificate: {alert:?}");
+    if *alert == AlertDescription::CertificateExpired {
+        return Some(ConnectError::OwnCertificateExpired(problem));
+    }
+    concerns_certificate(*alert).then_some(ConnectError::Certificate(problem))
 }
 
 fn tls_error(error: &io::Error) -> Option<&TlsError> {
@@ -166,7 +170,6 @@ const fn concerns_certificate(alert: AlertDescription) -> bool {
             | A::BadCertificate
             | A::UnsupportedCertificate
             | A::CertificateRevoked
-            | A::CertificateExpired
             | A::CertificateUnknown
             | A::UnknownCA
             | A::AccessDenied

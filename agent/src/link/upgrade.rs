@@ -2,7 +2,7 @@
 
 use std::io;
 
-use terminal_core::protocol::{BINARY_FRAME_BYTES_MAX, SUBPROTOCOL, TEXT_FRAME_BYTES_MAX};
+use terminal_core::protocol::{BINARY_FRAME_BYTES_MAX, TEXT_FRAME_BYTES_MAX};
 use terminal_hal::Timestamp;
 use tokio_tungstenite::{
     client_async_with_config,
@@ -36,6 +36,8 @@ const WRITE_BUFFER_BYTES_MAX: usize = MESSAGE_BYTES_MAX + 1024;
 pub(super) struct Upgrade<'a> {
     /// Path and host.
     pub(super) uri: &'a Uri,
+    /// What both ends are to speak.
+    pub(super) subprotocol: &'static str,
     /// Bearer token.
     pub(super) token: Option<String>,
     /// To read a `Retry-After` date.
@@ -66,7 +68,7 @@ impl Upgrade<'_> {
             .header(header::UPGRADE, "websocket")
             .header(header::SEC_WEBSOCKET_VERSION, "13")
             .header(header::SEC_WEBSOCKET_KEY, generate_key())
-            .header(header::SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL)
+            .header(header::SEC_WEBSOCKET_PROTOCOL, self.subprotocol)
             .header(header::USER_AGENT, USER_AGENT);
         if let Some(token) = &self.token {
             let value = HeaderValue::from_str(&format!("Bearer {token}"));
@@ -83,7 +85,7 @@ impl Upgrade<'_> {
         match error {
             E::Http(response) => self.status(&response),
             E::Protocol(ProtocolError::SecWebSocketSubProtocolError(_)) => {
-                ConnectError::Subprotocol(SUBPROTOCOL)
+                ConnectError::Subprotocol(self.subprotocol)
             }
             E::Io(error) => from_io(&error),
             other => ConnectError::Upgrade(other.to_string()),
@@ -99,7 +101,7 @@ impl Upgrade<'_> {
 
 fn from_io(error: &io::Error) -> ConnectError {
     match tls::certificate_problem(error) {
-        Some(problem) => ConnectError::Certificate(problem),
+        Some(problem) => problem,
         None => ConnectError::Upgrade(error.to_string()),
     }
 }

@@ -1,7 +1,7 @@
-//! The control socket: what `terminal-agent status` and `operations` ask, one JSON line each way.
+//! The control socket: what `terminal-agent status` and other commands ask, one JSON line each way.
 //!
-//! It only reads. Peers are known by their credentials: root, the agent's own user, and the users
-//! that the configuration names.
+//! Peers are known by their credentials: root and the agent's own user may ask for everything, the
+//! users that the configuration names may read.
 
 use std::{
     fs, io,
@@ -13,9 +13,10 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use terminal_core::{
-    engine::{EngineView, FinishedView, LinkView},
+    engine::{EngineView, FinishedView, LinkView, MembershipState, MembershipView},
     protocol::ReportBody,
 };
+use terminal_hal::ErrorCode;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{UnixListener, UnixStream},
@@ -42,6 +43,17 @@ pub enum ControlRequest {
     Status,
     /// Operations that run or wait, and the newest verdicts.
     Operations,
+    /// Have a deactivated terminal activated again.
+    Activate,
+}
+
+impl ControlRequest {
+    const fn only_reads(&self) -> bool {
+        match self {
+            Self::Status | Self::Operations => true,
+            Self::Activate => false,
+        }
+    }
 }
 
 /// A question on its way to the loop.
@@ -105,10 +117,11 @@ async fn serve_one(
     // Read in any case: a client that is still writing would miss the refusal.
     let mut line = String::new();
     BufReader::new((&mut stream).take(REQUEST_BYTES_MAX)).read_line(&mut line).await?;
-    let answer = if uid != 0 && uid != own && !readers.contains(&uid) {
-        refusal(&format!("user {uid} may not ask; add it to control.readers"))
+    let is_owner = uid == 0 || uid == own;
+    let answer = if is_owner || readers.contains(&uid) {
+        answer_to(&line, is_owner, calls).await?
     } else {
-        answer_to(&line, calls).await?
+        refusal(&format!("user {uid} may not ask; add it to control.readers"))
     };
     let mut line = answer.to_string();
     line.push('\n');
@@ -116,9 +129,14 @@ async fn serve_one(
     stream.shutdown().await
 }
 
-async fn answer_to(line: &str, calls: &mpsc::Sender<ControlCall>) -> io::Result<Value> {
-    let request = match serde_json::from_str(line) {
-        Ok(request) => request,
+async fn answer_to(
+    line: &str,
+    is_owner: bool,
+    calls: &mpsc::Sender<ControlCall>,
+) -> io::Result<Value> {
+    let request = match serde_json::from_str::<ControlRequest>(line) {
+        Ok(request) if is_owner || request.only_reads() => request,
+        Ok(_) => return Ok(refusal("only root and the agent's own user may ask for that")),
         Err(error) => return Ok(refusal(&format!("not a request: {error}"))),
     };
     let (reply, answer) = oneshot::channel();
@@ -131,9 +149,14 @@ fn refusal(message: &str) -> Value {
     json!({ "error": message })
 }
 
+/// The terminal is not in a state for that.
+fn unfit(message: &str) -> Value {
+    json!({ "unfit": message })
+}
+
 /// What the engine does not know and people ask for.
+#[derive(Default)]
 pub(super) struct Facts {
-    pub(super) terminal_id: String,
     /// Why there was no link, or no longer, the last time.
     pub(super) last_link_end: Option<String>,
 }
@@ -161,7 +184,8 @@ pub(super) fn answer(
         .collect();
     match request {
         ControlRequest::Status => json!({
-            "terminal_id": facts.terminal_id,
+            "terminal_id": view.terminal_id,
+            "membership": membership(&view.membership),
             "agent_version": env!("CARGO_PKG_VERSION"),
             "link": link(view.link),
             "last_link_end": facts.last_link_end,
@@ -188,7 +212,38 @@ pub(super) fn answer(
                 view.finished.iter().rev().map(|finished| verdict(*finished, store)).collect();
             json!({ "operations": running, "finished": finished })
         }
+        ControlRequest::Activate => match view.membership.state {
+            MembershipState::NotEnrolled | MembershipState::Deactivated => {
+                json!({ "activating": true })
+            }
+            MembershipState::Configured => {
+                unfit("its credentials are configured: there is no section [enrolment]")
+            }
+            MembershipState::Enrolled => unfit(&format!(
+                "{}: the cloud accepts it as {}; it has to be deactivated there first",
+                ErrorCode::AlreadyEnrolled.as_str(),
+                view.terminal_id
+            )),
+        },
     }
+}
+
+fn membership(view: &MembershipView) -> Value {
+    let state = match view.state {
+        MembershipState::Configured => "configured",
+        MembershipState::NotEnrolled => "not_enrolled",
+        MembershipState::Enrolled => "enrolled",
+        MembershipState::Deactivated => "deactivated",
+    };
+    let code = view.activation_code.as_ref();
+    let certificate = view.certificate;
+    json!({
+        "state": state,
+        "activation_code": code.map(|(code, ms)| json!({ "code": code, "expires_in_ms": ms })),
+        "certificate": certificate
+            .map(|c| json!({ "not_before": c.not_before, "not_after": c.not_after })),
+        "problem": view.problem,
+    })
 }
 
 fn link(link: LinkView) -> Value {
@@ -239,8 +294,12 @@ pub fn ask(socket: PathBuf, request: &ControlRequest) -> io::Result<Value> {
             .await
             .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the agent does not answer"))?
     })?;
-    match answer.get("error").and_then(Value::as_str) {
-        Some(message) => Err(io::Error::new(io::ErrorKind::PermissionDenied, message.to_owned())),
-        None => Ok(answer),
+    let refused =
+        [("error", io::ErrorKind::PermissionDenied), ("unfit", io::ErrorKind::Unsupported)];
+    for (name, kind) in refused {
+        if let Some(message) = answer.get(name).and_then(Value::as_str) {
+            return Err(io::Error::new(kind, message.to_owned()));
+        }
     }
+    Ok(answer)
 }

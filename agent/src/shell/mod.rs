@@ -4,6 +4,7 @@
 //! Events that are ready together are stepped together and their appends become one commit, which
 //! comes before every other effect of any of them.
 
+mod access;
 mod alarm;
 mod batch;
 mod clock;
@@ -13,6 +14,7 @@ mod hardware;
 mod journal;
 mod lock_record;
 mod run;
+mod screen;
 mod surroundings;
 mod watchdog;
 

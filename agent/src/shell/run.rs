@@ -3,7 +3,9 @@
 use std::{collections::VecDeque, rc::Rc, sync::Arc, time::Duration};
 
 use terminal_core::{
-    engine::{Effect, Engine, Event, Identity, Moment, ReportOrder, Settings, Write},
+    engine::{
+        Effect, Engine, Event, Identity, IdentityOrder, Moment, ReportOrder, Settings, Write,
+    },
     protocol::{AgentFrame, Report, encode},
 };
 use terminal_hal::{Failure, mock::MockError, status::TerminalHealth};
@@ -14,19 +16,22 @@ use tokio::{
 };
 
 use super::{
+    access::Access,
     alarm::Alarm,
     batch,
     clock::{self, LastGoodTime},
-    control::{self, ControlCall, Facts},
+    control::{self, ControlCall, ControlRequest, Facts},
     executor::{Executor, Hardware, lock_again},
     hardware::{self, HardwareNews},
     lock_record::LockRecord,
+    screen::Screen,
     surroundings::{boot, https_uploads, watch_network},
     watchdog::Watchdog,
 };
 use crate::{
     config::Config,
-    link::{self, Connector, LinkEvent, LinkHandle, VerificationClock},
+    identity::IdentityError,
+    link::{self, LinkEvent, LinkHandle, VerificationClock},
     store::{OpenedStore, Store, StoreError, StoreLimits},
     sys,
     uploads::{UploadLimits, Uploads},
@@ -48,6 +53,9 @@ pub enum RunError {
     /// The store cannot be opened or written.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The identity of the terminal cannot be read.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     /// The hardware layer cannot be had.
     #[error("hardware layer: {0}")]
     Hal(#[from] MockError),
@@ -96,7 +104,8 @@ struct Shell {
     store: Store,
     executor: Executor,
     events: mpsc::Receiver<Event>,
-    connector: Arc<Connector>,
+    access: Access,
+    screen: Screen,
     link: Option<LinkHandle>,
     /// Of the newest link.
     link_events: mpsc::Receiver<LinkEvent>,
@@ -155,8 +164,9 @@ impl Shell {
         if !is_told {
             lock_again(hal.payments.as_deref(), &lock).await;
         }
+        let access = Access::open(&config, &verification_clock)?;
         let identity = Identity {
-            terminal_id: config.terminal.id.clone(),
+            terminal_id: access.terminal_id().to_owned(),
             serial_number: config.terminal.serial_number.clone(),
             model: config.terminal.model.clone(),
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -168,12 +178,12 @@ impl Shell {
             supported: hal.operations(),
             allowed: config.allowed_operations.clone(),
             backoff: config.backoff,
+            credentials: access.credentials(),
         };
         let damage = damage
             .map(|damage| format!("{}; moved to {}", damage.reason, damage.moved_to.display()));
         let engine = Engine::new(identity, settings, snapshot, damage, &clock::moment());
 
-        let connector = Connector::new(config.link.clone(), Arc::clone(&verification_clock));
         let uploads = Arc::new(Uploads::new(https_uploads(&config, &verification_clock)));
         let (_, link_events) = mpsc::channel(1);
         let (control_sender, control) = mpsc::channel(control::CALLS_MAX);
@@ -185,6 +195,7 @@ impl Shell {
             bytes_max: UPLOAD_BYTES_MAX,
             allow_private_addresses: config.uploads.allow_private_addresses,
         };
+        let screen = Screen::new(hal.screen.clone(), &tasks);
         let is_locked = lock.is_locked();
         let hardware = Hardware { hal, uploads: Arc::clone(&uploads), upload_limits, lock };
         watch_network(&tasks, event_sender.clone());
@@ -193,12 +204,13 @@ impl Shell {
             store,
             executor: Executor::new(hardware, event_sender, Rc::clone(&tasks)),
             events,
-            connector: Arc::new(connector),
+            access,
+            screen,
             link: None,
             link_events,
             uploads,
             control,
-            facts: Facts { terminal_id: config.terminal.id, last_link_end: None },
+            facts: Facts::default(),
             alarm: Alarm::new()?,
             watchdog: Watchdog::from_environment(),
             verification_clock,
@@ -256,7 +268,7 @@ impl Shell {
             self.engine.step(&moment, &event, &mut effects);
             stepped += 1;
             // What the link before still says must not be taken for the next one's.
-            let another_link = effects.iter().any(|effect| matches!(effect, Effect::Connect));
+            let another_link = effects.iter().any(|effect| matches!(effect, Effect::Connect(_)));
             let full = stepped >= BATCH_MAX || another_link;
             next = if full { None } else { self.ready_event() };
         }
@@ -312,11 +324,11 @@ impl Shell {
         match effect {
             // Taken out before.
             Effect::Append(writes) => self.store.append(&writes)?,
-            Effect::Connect => {
+            Effect::Connect(endpoint) => {
                 // A channel of its own: the link before may still speak.
                 let (events, link_events) = mpsc::channel(EVENTS_MAX);
                 self.link_events = link_events;
-                self.link = Some(link::spawn(Arc::clone(&self.connector), events));
+                self.link = Some(link::spawn(self.access.connector(endpoint), events));
             }
             Effect::Send(frame) => self.send(&frame),
             Effect::SendReport(order) => self.send_report(order)?,
@@ -341,9 +353,23 @@ impl Shell {
                     self.uploads.link_up(link.bulk());
                 }
             }
+            Effect::Identity(order) => self.carry_out_identity(order),
             Effect::Stop => return Ok(Next::Stop),
         }
         Ok(Next::GoOn)
+    }
+
+    fn carry_out_identity(&mut self, order: IdentityOrder) {
+        match order {
+            IdentityOrder::Request(request) => match self.access.request(&request) {
+                Ok(frame) => self.with_link(|link| link.send_text(frame)),
+                Err(event) => self.arisen.push_back(event),
+            },
+            IdentityOrder::Adopt(enrolled) => self.arisen.push_back(self.access.adopt(&enrolled)),
+            IdentityOrder::Keep(endpoint) => self.access.keep(endpoint),
+            IdentityOrder::Forget => self.access.forget(),
+            IdentityOrder::Show(line) => self.screen.show(line),
+        }
     }
 
     fn with_link(&self, act: impl FnOnce(&LinkHandle)) {
@@ -418,7 +444,10 @@ impl Shell {
         [engine, self.watchdog.interval()].into_iter().flatten().min()
     }
 
-    fn answer(&self, call: ControlCall) {
+    fn answer(&mut self, call: ControlCall) {
+        if call.request == ControlRequest::Activate {
+            self.arisen.push_back(Event::ActivationRequested);
+        }
         let view = self.engine.view(&clock::moment());
         let answer = control::answer(&call.request, &self.facts, &view, &self.store);
         // The asker may be gone.

@@ -38,9 +38,17 @@ impl Link {
     }
 
     pub fn open_by(config: LinkConfig, clock: VerificationClock) -> Self {
+        Self::open_with(Connector::new(config, Arc::new(clock)))
+    }
+
+    /// To the end of the cloud that enrols terminals.
+    pub fn open_to_enrol(config: LinkConfig) -> Self {
+        Self::open_with(Connector::to_enrol(config, Arc::default()))
+    }
+
+    fn open_with(connector: Connector) -> Self {
         let (sender, events) = mpsc::channel(8);
-        let handle = spawn(Arc::new(Connector::new(config, Arc::new(clock))), sender);
-        Self { handle, events }
+        Self { handle: spawn(Arc::new(connector), sender), events }
     }
 
     pub async fn next(&mut self) -> LinkEvent {

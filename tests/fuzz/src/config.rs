@@ -31,14 +31,16 @@ pub fn config(data: &[u8]) {
 
 fn can_work(config: &Config) {
     let terminal = &config.terminal;
-    for text in [&terminal.id, &terminal.serial_number, &terminal.model, &terminal.software_version]
-    {
+    let said = [&terminal.serial_number, &terminal.model, &terminal.software_version];
+    for text in said.into_iter().chain(&terminal.id) {
         assert_eq!(line_problem(text, 1, 64), None);
     }
+    assert_ne!(terminal.id.is_some(), config.enrolment.is_some());
     assert!(config.store.directory.is_absolute() && config.control.socket.is_absolute());
     let link = &config.link;
     assert!(!link.url.is_tls() || link.trust.is_some(), "nobody to trust");
-    assert!(link.identity.is_some() || link.token_file.is_some(), "nothing to show");
+    let has_credentials = link.identity.is_some() || link.token_file.is_some();
+    assert!(has_credentials || config.enrolment.is_some(), "nothing to show");
     assert!(!link.url.host().is_empty());
     let backoff = config.backoff;
     assert!((10..=backoff.cap_ms).contains(&backoff.base_ms) && backoff.cap_ms <= 3_600_000);

@@ -228,7 +228,8 @@ impl Life<'_> {
             },
             Effect::ReadHealth => Event::HealthObserved(Box::default()),
             Effect::Append(_)
-            | Effect::Connect
+            | Effect::Connect(_)
+            | Effect::Identity(_)
             | Effect::Send(_)
             | Effect::SendReport(_)
             | Effect::Ping

@@ -214,7 +214,11 @@ fn check(part: Part, said: &[u8], events: &[LinkEvent]) {
 
 fn is_bounded(end: &LinkEnd) {
     match end {
-        LinkEnd::Lost { reason } | LinkEnd::Refused { reason } | LinkEnd::Closed { reason, .. } => {
+        LinkEnd::Lost { reason }
+        | LinkEnd::Refused { reason }
+        | LinkEnd::Unauthorized { reason }
+        | LinkEnd::CertificateExpired { reason }
+        | LinkEnd::Closed { reason, .. } => {
             assert!(reason.chars().count() <= REASON_CHARS_MAX, "{reason}");
             assert!(!reason.chars().any(char::is_control), "{reason:?}");
         }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use terminal_core::{
     engine::{
-        BackoffSettings, Effect, Engine, EngineView, Event, Identity, LinkView, Moment, Monotonic,
-        ReportOrder, Settings, Snapshot,
+        BackoffSettings, Credentials, Effect, Engine, EngineView, Event, Identity, LinkView,
+        Moment, Monotonic, ReportOrder, Settings, Snapshot,
     },
     protocol::{AgentFrame, Report, ReportBody, ReportId, Seq, SessionId, StoreEpoch, Welcome},
 };
@@ -101,7 +101,7 @@ impl World {
                 self.ledger.append(&writes);
                 self.store.append(&writes);
             }
-            Effect::Connect => {
+            Effect::Connect(_) => {
                 // One that does not end when it is told to is left behind.
                 let is_over = matches!(self.link, Link::Down | Link::Closing);
                 assert!(is_over, "a second link beside one that is {:?}", self.link);
@@ -136,6 +136,7 @@ impl World {
             | Effect::UploadAcked(_)
             | Effect::UploadRefused { .. }
             | Effect::AllowUploads
+            | Effect::Identity(_)
             | Effect::Stop => {}
         }
     }
@@ -289,7 +290,12 @@ pub(crate) fn engine(boot: u128, snapshot: Snapshot, moment: &Moment) -> Engine 
     };
     let kinds = OperationKind::ALL.to_vec();
     let backoff = BackoffSettings::default();
-    let settings = Settings { supported: kinds.clone(), allowed: kinds, backoff };
+    let settings = Settings {
+        supported: kinds.clone(),
+        allowed: kinds,
+        backoff,
+        credentials: Credentials::Configured,
+    };
     Engine::new(identity, settings, snapshot, None, moment)
 }
 

@@ -11,4 +11,4 @@ mod site;
 pub use agent::{Agent, Launch, agent_binary};
 pub use relay::Relay;
 pub use rest::{Answer, Rest};
-pub use site::{Site, SiteOptions};
+pub use site::{EnrolmentOptions, Site, SiteOptions};

@@ -40,6 +40,8 @@ pub struct SiteOptions {
     pub client_certificate: bool,
     /// Lines added to the agent's configuration file.
     pub more_config: String,
+    /// Whether the agent comes to its credentials by enrolment, and how the cloud enrols.
+    pub enrolment: Option<EnrolmentOptions>,
     /// Wait before the cloud dispatches an operation again that the terminal had no room for.
     pub redispatch_delay_ms: u64,
 }
@@ -53,7 +55,26 @@ impl Default for SiteOptions {
             log_level: "info",
             client_certificate: false,
             more_config: String::new(),
+            enrolment: None,
             redispatch_delay_ms: 5_000,
+        }
+    }
+}
+
+/// How the cloud enrols terminals.
+#[derive(Clone, Copy, Debug)]
+pub struct EnrolmentOptions {
+    /// How long an activation code can be typed in.
+    pub code_ttl: Duration,
+    /// How long a certificate is good, from when it is given.
+    pub certificate_life: Duration,
+}
+
+impl Default for EnrolmentOptions {
+    fn default() -> Self {
+        Self {
+            code_ttl: Duration::from_secs(3600),
+            certificate_life: Duration::from_secs(90 * 86_400),
         }
     }
 }
@@ -79,6 +100,9 @@ impl Site {
         config.heartbeat_s = options.heartbeat_s;
         config.redispatch_delay = Duration::from_millis(options.redispatch_delay_ms);
         config.test_switches = true;
+        if let Some(EnrolmentOptions { code_ttl, certificate_life }) = options.enrolment {
+            (config.activation_code_ttl, config.certificate_life) = (code_ttl, certificate_life);
+        }
         let cloud = Cloud::start(config).await?;
         let terminal = cloud.create_terminal(ACCOUNT, SERIAL_NUMBER).await?;
         let api_token = cloud
@@ -115,27 +139,14 @@ impl Site {
     fn agent_toml(&self) -> Result<String> {
         let agent = self.path("agent");
         let agent = agent.display();
-        let credentials = if self.options.client_certificate {
-            format!(
-                "client-certificate-file = \"{agent}/client.pem\"\n\
-                 client-key-file = \"{agent}/client.key\""
-            )
-        } else {
-            format!("token-file = \"{agent}/token\"")
-        };
         Ok(format!(
             r#"[terminal]
-id = "{id}"
+{id}
 serial-number = "{SERIAL_NUMBER}"
 model = "nexgo_n92"
 software-version = "3.14.2"
 
-[cloud]
-url = "{url}"
-ca-file = "{agent}/ca.pem"
-{credentials}
-reconnect-base-ms = {base_ms}
-reconnect-cap-s = {cap_s}
+{access}
 
 [store]
 directory = "{agent}/store"
@@ -154,13 +165,40 @@ script-file = "{agent}/mock-script.json"
 level = "{level}"
 target = "stderr"
 {more}"#,
-            id = self.terminal_id,
-            url = self.cloud()?.link_url(),
-            base_ms = self.options.reconnect_base_ms,
-            cap_s = self.options.reconnect_cap_s,
+            id = match self.options.enrolment {
+                None => format!("id = \"{}\"", self.terminal_id),
+                Some(_) => String::new(),
+            },
+            access = self.access_toml()?,
             level = self.options.log_level,
             more = self.options.more_config,
         ))
+    }
+
+    /// The sections about the way to the cloud.
+    fn access_toml(&self) -> Result<String> {
+        let agent = self.path("agent");
+        let agent = agent.display();
+        let SiteOptions { reconnect_base_ms: base_ms, reconnect_cap_s: cap_s, .. } = self.options;
+        let waits = format!("reconnect-base-ms = {base_ms}\nreconnect-cap-s = {cap_s}");
+        let url = self.cloud()?.link_url();
+        if self.options.enrolment.is_some() {
+            let url = url.replace("/v1/terminal/ws", "/v1/terminal/enrol");
+            return Ok(format!(
+                "[cloud]\n{waits}\n\n[enrolment]\nurl = \"{url}\"\nca-file = \"{agent}/ca.pem\"\n\
+                 identity-directory = \"{agent}/identity\""
+            ));
+        }
+        let credentials = if self.options.client_certificate {
+            format!(
+                "client-certificate-file = \"{agent}/client.pem\"\n\
+                 client-key-file = \"{agent}/client.key\""
+            )
+        } else {
+            format!("token-file = \"{agent}/token\"")
+        };
+        let ca = format!("ca-file = \"{agent}/ca.pem\"");
+        Ok(format!("[cloud]\nurl = \"{url}\"\n{ca}\n{credentials}\n{waits}"))
     }
 
     /// A path in the site's folder.

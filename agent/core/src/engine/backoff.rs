@@ -94,7 +94,9 @@ impl Backoff {
                 self.begin_afresh();
                 Wait { ms: least + moment.jitter(range), ends_early: false }
             }
-            LinkEnd::Refused { .. } => self.refused(moment),
+            LinkEnd::Refused { .. }
+            | LinkEnd::Unauthorized { .. }
+            | LinkEnd::CertificateExpired { .. } => self.refused(moment),
             LinkEnd::Closed { code, .. } => match *code {
                 close_code::POLICY | close_code::UNAUTHENTICATED | close_code::FORBIDDEN => {
                     self.refused(moment)
@@ -130,7 +132,8 @@ impl Backoff {
         Wait { ms, ends_early: true }
     }
 
-    fn refused(&mut self, moment: &Moment) -> Wait {
+    /// After what trying again soon does not cure.
+    pub fn refused(&mut self, moment: &Moment) -> Wait {
         let range = self.grown(2 * REFUSED_MIN_MS).min(REFUSED_CAP_MS);
         self.failures = self.failures.saturating_add(1);
         self.begin_afresh();

@@ -188,6 +188,7 @@ impl Engine {
     /// A payment application that has (re)started may have forgotten its settings, also those that
     /// it has just been given and has not answered about.
     pub(super) fn on_hal_connected(&mut self, out: &mut Output<'_>) {
+        self.membership.forget_screen();
         let by_operation = !self.lane_is_free(Lane::Configuration);
         self.configuration.stale |= by_operation || self.configuration.is_running();
         self.configuration.reapply(out.moment.monotonic);

@@ -3,7 +3,7 @@
 use terminal_hal::{OperationId, Parameters, operation::RebootParameters};
 
 use super::{Configuration, RestartCall, Write};
-use crate::protocol::{AgentFrame, LogAck, Policy, Seq, StoreEpoch};
+use crate::protocol::{AgentFrame, Enrolled, LogAck, Policy, Seq, StoreEpoch};
 
 /// Something to do. Each effect is complete before the next begins; an `Append` is complete when
 /// it is on the medium. Every step has at most one `Append`, and it comes first.
@@ -12,7 +12,7 @@ pub enum Effect {
     /// Make these changes durable together. If that fails, the process ends.
     Append(Vec<Write>),
     /// Open a link.
-    Connect,
+    Connect(Endpoint),
     /// Send a frame on the link; lost if there is none.
     Send(Box<AgentFrame>),
     /// Send a stored report.
@@ -53,8 +53,58 @@ pub enum Effect {
     },
     /// The link may carry log data until it ends.
     AllowUploads,
+    /// Something about who this terminal is to the cloud.
+    Identity(IdentityOrder),
     /// Stop the process; everything is on the medium.
     Stop,
+}
+
+/// Which end of the cloud a link goes to, and what it shows there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// `terminal-ops.v1`, with the newest credentials.
+    Operations,
+    /// `terminal-ops.v1`, with those before a renewal that the cloud does not accept.
+    OperationsAsBefore,
+    /// `terminal-enrol.v1`.
+    Enrolment,
+}
+
+/// What is to be done about who this terminal is to the cloud.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IdentityOrder {
+    /// Make the key durable, then send `enrol_begin`. Answered by `IdentityRefused` when it cannot
+    /// be sent.
+    Request(IdentityRequest),
+    /// Check this identity and make it durable as a whole. Answered by `IdentityAdopted` or
+    /// `IdentityRefused`.
+    Adopt(Box<Enrolled>),
+    /// The cloud has accepted these credentials: forget all others.
+    Keep(Endpoint),
+    /// Forget every identity.
+    Forget,
+    /// Show this line on the screen; `None` takes it away.
+    Show(Option<String>),
+}
+
+/// What an `enrol_begin` is to say, beside what the terminal always says about itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdentityRequest {
+    /// Of this attempt.
+    pub nonce: String,
+    /// Which key the certificate is for.
+    pub key: RequestKey,
+    /// Percent, where it is known.
+    pub battery_level: Option<u8>,
+}
+
+/// Which key a certificate is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestKey {
+    /// One that no certificate is for yet: made now, or left from a request without an answer.
+    New,
+    /// That of the identity in use.
+    Current,
 }
 
 /// Which report to send. What the store holds at `place` goes out under `seq` and `store_epoch`;

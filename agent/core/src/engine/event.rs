@@ -6,7 +6,7 @@ use terminal_hal::{
     Failure, OperationId, OperationResult, operation::SettingProblem, status::TerminalHealth,
 };
 
-use super::ConfigureCall;
+use super::{Certificate, ConfigureCall};
 
 /// Something that has happened.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,6 +68,20 @@ pub enum Event {
         /// Whether it is below.
         low: bool,
     },
+    /// An identity that the cloud has sent is on the medium; from now on it counts.
+    IdentityAdopted {
+        /// As the cloud knows this terminal.
+        terminal_id: String,
+        /// Its certificate.
+        certificate: Certificate,
+    },
+    /// An identity could not be asked for, or what the cloud has sent cannot be used.
+    IdentityRefused {
+        /// For people.
+        reason: String,
+    },
+    /// A person at the terminal wants it to be activated again.
+    ActivationRequested,
     /// The process has been told to stop.
     StopRequested,
 }
@@ -85,9 +99,18 @@ pub enum LinkEnd {
         /// Seconds that the server asks for.
         seconds: u32,
     },
-    /// Refused with HTTP 401 or 403, by TLS, or without the subprotocol: trying again soon is of
-    /// no use.
+    /// Refused by TLS, or without the subprotocol: trying again soon is of no use.
     Refused {
+        /// For people.
+        reason: String,
+    },
+    /// Refused with HTTP 401 or 403: the cloud does not know this terminal, or not any more.
+    Unauthorized {
+        /// For people.
+        reason: String,
+    },
+    /// The cloud says that this terminal's certificate has expired.
+    CertificateExpired {
         /// For people.
         reason: String,
     },
@@ -104,7 +127,9 @@ impl fmt::Display for LinkEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Lost { reason } => f.write_str(reason),
-            Self::Refused { reason } => write!(f, "refused: {reason}"),
+            Self::Refused { reason }
+            | Self::Unauthorized { reason }
+            | Self::CertificateExpired { reason } => write!(f, "refused: {reason}"),
             Self::RetryAfter { seconds } => write!(f, "the cloud asks to wait {seconds} s"),
             Self::Closed { code, reason } => write!(f, "closed by the cloud, {code} {reason}"),
         }

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use terminal_hal::OperationId;
 
 use super::{
-    CloudClock, Effect, Engine, OperationState,
+    CloudClock, Effect, Engine, IdentityOrder, OperationState,
     limits::{HEARTBEAT_S, UNACKED_MAX, UNFINISHED_MAX},
     output::Output,
 };
@@ -17,10 +17,15 @@ use crate::protocol::{
 
 impl Engine {
     pub(super) fn on_link_opened(&mut self, out: &mut Output<'_>) {
-        if self.session.opened(&mut out.effects, out.moment) {
-            let hello = self.hello(out);
-            out.send(AgentFrame::Hello(Box::new(hello)));
+        if !self.session.opened(&mut out.effects, out.moment) {
+            return;
         }
+        if self.session.is_enrolling() {
+            self.on_enrolment_link(out);
+            return;
+        }
+        let hello = self.hello(out);
+        out.send(AgentFrame::Hello(Box::new(hello)));
     }
 
     pub(super) fn on_frame(&mut self, bytes: &[u8], out: &mut Output<'_>) {
@@ -29,6 +34,10 @@ impl Engine {
             return;
         }
         if !self.session.heard(out.moment) {
+            return;
+        }
+        if self.session.is_enrolling() {
+            self.on_enrolment_frame(bytes, out);
             return;
         }
         match decode_cloud_frame(bytes) {
@@ -56,6 +65,7 @@ impl Engine {
             CloudFrame::Ack(ack) => self.on_ack(ack, out),
             CloudFrame::Cancel(cancel) => self.on_cancel(cancel.id, out),
             CloudFrame::Configuration(frame) => self.on_configuration(frame, out),
+            CloudFrame::Enrolled(enrolled) => self.on_enrolled(enrolled, out),
             CloudFrame::LogAck(ack) => out.push(Effect::UploadAcked(ack)),
             CloudFrame::Reconnect(asked) => {
                 self.session.drain(asked, &mut out.effects, out.moment);
@@ -67,6 +77,7 @@ impl Engine {
                     reference = error.reference,
                     "error from the cloud"
                 );
+                self.on_renewal_error(&error, out);
                 let id = error.reference.as_deref().and_then(|id| id.parse().ok());
                 if let Some(id) = id.map(OperationId) {
                     out.push(Effect::UploadRefused { id, code: error.code });
@@ -79,7 +90,7 @@ impl Engine {
         }
     }
 
-    fn on_undecodable(&mut self, error: DecodeError, out: &mut Output<'_>) {
+    pub(super) fn on_undecodable(&mut self, error: DecodeError, out: &mut Output<'_>) {
         tracing::warn!(%error, "frame not understood");
         match error {
             DecodeError::TooLarge(_) => {
@@ -111,7 +122,11 @@ impl Engine {
         }
         let heartbeat_s = clamp(welcome.heartbeat_s, HEARTBEAT_S);
         tracing::info!(session_id = %welcome.session_id, heartbeat_s, "connected");
-        self.session.welcomed(welcome.session_id, u64::from(heartbeat_s) * 1000, out.moment);
+        self.session.last_id = Some(welcome.session_id);
+        self.session.welcomed(u64::from(heartbeat_s) * 1000, out.moment);
+        if self.membership.welcomed(out.moment) {
+            out.push(Effect::Identity(IdentityOrder::Keep(self.session.endpoint())));
+        }
         self.acked(self.place(welcome.ack_seq), out);
         self.outbox.rewind();
         self.status_due(out);

@@ -56,3 +56,17 @@ pub const CLOSE_MS_MAX: u64 = 10_000;
 pub const HEARTBEAT_S: std::ops::RangeInclusive<u32> = 5..=3600;
 /// Longest wait that the cloud may ask for, in seconds.
 pub const RECONNECT_S_MAX: u32 = 3600;
+/// Bytes from the cloud must come within one and a half times this on a link of enrolment.
+pub const ENROL_HEARTBEAT_MS: u64 = 60_000;
+/// Longest life of an activation code.
+pub const ACTIVATION_CODE_S_MAX: u32 = 86_400;
+/// When an activation code has run out, the next one must come within this.
+pub const NEW_CODE_MS_MAX: u64 = 15_000;
+/// Longest `terminal_id`.
+pub const TERMINAL_ID_CHARS_MAX: usize = 64;
+/// The answer to a request for renewal must come within this.
+pub const RENEWAL_MS_MAX: u64 = 60_000;
+/// Least wait before the next attempt to renew.
+pub const RENEWAL_RETRY_MS_MIN: u64 = 60_000;
+/// The range of that wait never grows beyond this.
+pub const RENEWAL_RETRY_MS_MAX: u64 = 3_600_000;

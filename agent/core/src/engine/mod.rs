@@ -7,12 +7,14 @@
 mod backoff;
 mod configuration;
 mod effect;
+mod enrolling;
 mod event;
 mod expiry;
 mod frames;
 mod intake;
 mod kind;
 pub mod limits;
+mod membership;
 mod moment;
 mod outbox;
 mod output;
@@ -35,8 +37,12 @@ use std::collections::{BTreeMap, VecDeque};
 use terminal_hal::{BootId, OperationId, OperationKind, Timestamp};
 
 pub use backoff::{Backoff, BackoffSettings, Wait};
-pub use effect::{ConfigureCall, ConfigureOrder, Effect, ReportOrder, RestartOrder, StartOrder};
+pub use effect::{
+    ConfigureCall, ConfigureOrder, Effect, Endpoint, IdentityOrder, IdentityRequest, ReportOrder,
+    RequestKey, RestartOrder, StartOrder,
+};
 pub use event::{CallOutcome, ConfigurationOutcome, Event, LinkEnd, Verification};
+pub use membership::{Certificate, Certificates, Credentials, MembershipState, MembershipView};
 pub use moment::{Moment, Monotonic};
 pub use record::{
     Configuration, ConfigurationRecord, Expiry, Meta, OperationRecord, OperationState, RestartCall,
@@ -48,16 +54,17 @@ pub use view::{EngineView, FinishedView, Memory, OperationView};
 use crate::protocol::{Seq, StoreEpoch};
 use configuration::ConfigurationState;
 use kind::Lane;
+use membership::Membership;
 use outbox::Outbox;
 use output::Output;
 use running::Live;
 use session::{Beat, Session};
 use terminal_hal::operation::reboot::BootReason;
 
-/// Facts that hold from the start of the process to its end.
+/// Facts that hold from the start of the process to its end; enrolment gives another `terminal_id`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Identity {
-    /// As the cloud knows this terminal.
+    /// As the cloud knows this terminal; empty before it is enrolled.
     pub terminal_id: String,
     /// Printed on the device.
     pub serial_number: String,
@@ -82,6 +89,8 @@ pub struct Settings {
     pub allowed: Vec<OperationKind>,
     /// How to wait between connection attempts.
     pub backoff: BackoffSettings,
+    /// Where the terminal's credentials come from.
+    pub credentials: Credentials,
 }
 
 /// Decides everything that the agent does.
@@ -106,6 +115,7 @@ pub struct Engine {
     overdue: Vec<overdue::Overdue>,
     outbox: Outbox,
     session: Session,
+    membership: Membership,
     configuration: ConfigurationState,
     cloud_clock: Option<CloudClock>,
     health: status::Health,
@@ -161,6 +171,7 @@ impl Engine {
         });
         let mut engine = Self {
             session: Session::new(settings.backoff),
+            membership: Membership::new(&settings.credentials, moment),
             configuration: ConfigurationState::restore(snapshot.configuration),
             identity,
             settings,
@@ -205,7 +216,7 @@ impl Engine {
         // While it is held, an event will end that.
         let is_due = self.configuration.is_running() || !self.configuration_is_held();
         let configuration = self.configuration.deadline().filter(|_| is_due);
-        let others = [self.session.deadline(), configuration];
+        let others = [self.session.deadline(), self.membership_deadline(), configuration];
         others.into_iter().flatten().chain(self.operations_deadline()).min()
     }
 
@@ -218,7 +229,7 @@ impl Engine {
             Event::PeerHeard => {
                 self.session.heard(out.moment);
             }
-            Event::LinkClosed(end) => self.session.closed(end, out.moment),
+            Event::LinkClosed(end) => self.on_link_closed(end, out),
             Event::NetworkUp => self.session.network_up(out.moment),
             Event::Finished { id, attempt, outcome } => {
                 self.on_finished(*id, *attempt, outcome, out);
@@ -233,6 +244,11 @@ impl Engine {
             Event::HalConnected => self.on_hal_connected(out),
             Event::HealthObserved(health) => self.on_health(health, out),
             Event::StorageChanged { low } => self.on_storage(*low, out),
+            Event::IdentityAdopted { terminal_id, certificate } => {
+                self.on_identity_adopted(terminal_id, *certificate, out);
+            }
+            Event::IdentityRefused { reason } => self.on_identity_refused(reason, out),
+            Event::ActivationRequested => self.on_activation_requested(out),
             Event::StopRequested => self.on_stop(out),
         }
     }
@@ -257,9 +273,17 @@ impl Engine {
         self.configuration.check_deadline(out.moment.monotonic);
         self.start_ready(out);
         self.start_configuration(out);
-        if self.session.tick(out.moment, &mut out.effects) == Beat::Status {
-            self.status_due(out);
+        self.settle_membership(out);
+        match self.session.tick(out.moment, &mut out.effects) {
+            Beat::Connect => {
+                let endpoint = self.membership.endpoint(self.cloud_now(out.moment));
+                self.session.connecting_to(endpoint);
+                out.push(Effect::Connect(endpoint));
+            }
+            Beat::Status => self.status_due(out),
+            Beat::Nothing => {}
         }
+        self.update_screen(out);
         self.prune(out);
         self.pump_outbox(out);
     }

@@ -1,7 +1,7 @@
 //! The link as the engine sees it: when to connect, when a peer is dead, when to try again.
 
 use super::{
-    Backoff, Effect, LinkEnd, Moment, Monotonic,
+    Backoff, Effect, Endpoint, LinkEnd, Moment, Monotonic,
     backoff::{BackoffSettings, Wait},
     limits::{ACK_MS_MAX, CLOSE_MS_MAX, CONNECT_MS_MAX, WELCOME_MS_MAX},
 };
@@ -12,6 +12,8 @@ pub(super) struct Session {
     backoff: Backoff,
     /// Of the link before.
     pub(super) last_id: Option<SessionId>,
+    /// Of the newest link.
+    endpoint: Endpoint,
     state: State,
 }
 
@@ -34,9 +36,21 @@ enum State {
     Closing {
         since: Monotonic,
         was_up_ms: u64,
-        /// Where the cloud named the wait; otherwise the end of the link decides.
-        asked: Option<Reconnect>,
+        then: Then,
     },
+}
+
+/// What decides the wait after a link that this end has closed.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Then {
+    /// The end of the link.
+    Usual,
+    /// The cloud has named it.
+    Asked(Reconnect),
+    /// Nothing stands in the way of the next link.
+    Soon,
+    /// Trying again soon is of no use.
+    Slowly,
 }
 
 #[derive(Clone, Debug)]
@@ -56,6 +70,8 @@ struct Up {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Beat {
     Nothing,
+    /// A link is due.
+    Connect,
     /// The status is due.
     Status,
 }
@@ -81,7 +97,12 @@ pub enum LinkView {
 
 impl Session {
     pub(super) const fn new(settings: BackoffSettings) -> Self {
-        Self { backoff: Backoff::new(settings), last_id: None, state: State::Resting }
+        Self {
+            backoff: Backoff::new(settings),
+            last_id: None,
+            endpoint: Endpoint::Operations,
+            state: State::Resting,
+        }
     }
 
     pub(super) fn start(&mut self, moment: &Moment) {
@@ -89,12 +110,22 @@ impl Session {
         self.wait(moment, wait);
     }
 
-    pub(super) const fn is_up(&self) -> bool {
-        matches!(self.state, State::Up(_))
+    /// Whether operations and reports can be exchanged.
+    pub(super) fn is_up(&self) -> bool {
+        matches!(self.state, State::Up(_)) && !self.is_enrolling()
     }
 
     pub(super) const fn is_awaiting_welcome(&self) -> bool {
         matches!(self.state, State::AwaitingWelcome { .. })
+    }
+
+    /// Which end of the cloud the newest link is to.
+    pub(super) const fn endpoint(&self) -> Endpoint {
+        self.endpoint
+    }
+
+    pub(super) fn is_enrolling(&self) -> bool {
+        self.endpoint == Endpoint::Enrolment
     }
 
     /// Whether frames mean anything: the link is open and not being closed.
@@ -119,9 +150,9 @@ impl Session {
         }
     }
 
-    pub(super) fn welcomed(&mut self, id: SessionId, heartbeat_ms: u64, moment: &Moment) {
+    /// The peer has said that it will serve this terminal.
+    pub(super) fn welcomed(&mut self, heartbeat_ms: u64, moment: &Moment) {
         let now = moment.monotonic;
-        self.last_id = Some(id);
         self.state = State::Up(Up {
             since: now,
             heard_at: now,
@@ -163,19 +194,20 @@ impl Session {
 
     /// Closes the link; the next attempt follows the usual backoff.
     pub(super) fn close(&mut self, code: u16, reason: &str, out: &mut Vec<Effect>, now: &Moment) {
-        self.close_and_wait(code, reason, None, out, now);
+        self.close_then(code, reason, Then::Usual, out, now);
     }
 
     /// Closes the link as the cloud has asked for.
     pub(super) fn drain(&mut self, asked: Reconnect, out: &mut Vec<Effect>, now: &Moment) {
-        self.close_and_wait(close_code::NORMAL, "draining", Some(asked), out, now);
+        self.close_then(close_code::NORMAL, "draining", Then::Asked(asked), out, now);
     }
 
-    fn close_and_wait(
+    /// Closes the link; `then` decides when the next one is made.
+    pub(super) fn close_then(
         &mut self,
         code: u16,
         reason: &str,
-        asked: Option<Reconnect>,
+        then: Then,
         effects: &mut Vec<Effect>,
         moment: &Moment,
     ) {
@@ -185,22 +217,26 @@ impl Session {
             State::Resting | State::Waiting { .. } | State::Closing { .. } => return,
         };
         tracing::info!(code, reason, "closing the link");
-        self.state = State::Closing { since: moment.monotonic, was_up_ms, asked };
+        self.state = State::Closing { since: moment.monotonic, was_up_ms, then };
         effects.push(Effect::CloseLink { code, reason: reason.to_owned() });
     }
 
     /// The link has ended or could not be made.
     pub(super) fn closed(&mut self, end: &LinkEnd, moment: &Moment) {
-        let (was_up_ms, asked) = match &self.state {
-            State::Up(up) => (moment.monotonic.ms_since(up.since), None),
-            State::Closing { was_up_ms, asked, .. } => (*was_up_ms, *asked),
-            State::Connecting { .. } | State::AwaitingWelcome { .. } => (0, None),
+        let (was_up_ms, then) = match &self.state {
+            State::Up(up) => (moment.monotonic.ms_since(up.since), Then::Usual),
+            State::Closing { was_up_ms, then, .. } => (*was_up_ms, *then),
+            State::Connecting { .. } | State::AwaitingWelcome { .. } => (0, Then::Usual),
             State::Resting | State::Waiting { .. } => return,
         };
         self.backoff.link_was_up(was_up_ms);
-        let wait = match asked {
-            Some(Reconnect { after_s, spread_s }) => self.backoff.asked(after_s, spread_s, moment),
-            None => self.backoff.after(end, moment),
+        let wait = match then {
+            Then::Usual => self.backoff.after(end, moment),
+            Then::Asked(Reconnect { after_s, spread_s }) => {
+                self.backoff.asked(after_s, spread_s, moment)
+            }
+            Then::Soon => Wait { ms: self.backoff.network_up(moment), ends_early: true },
+            Then::Slowly => self.backoff.refused(moment),
         };
         tracing::info!(why = %end, was_up_ms, wait_ms = wait.ms, "no link");
         self.wait(moment, wait);
@@ -213,13 +249,25 @@ impl Session {
         }
     }
 
+    /// Ends a wait, whatever it was for; a person is in front of the terminal.
+    pub(super) fn hasten(&mut self, moment: &Moment) {
+        if let State::Waiting { until, .. } = &mut self.state {
+            *until = moment.monotonic;
+        }
+    }
+
+    /// The link that is due goes to this end of the cloud.
+    pub(super) const fn connecting_to(&mut self, endpoint: Endpoint) {
+        self.endpoint = endpoint;
+    }
+
     /// Lets time pass.
     pub(super) fn tick(&mut self, moment: &Moment, effects: &mut Vec<Effect>) -> Beat {
         let now = moment.monotonic;
         match &mut self.state {
             State::Waiting { until, .. } if now >= *until => {
                 self.state = State::Connecting { since: now };
-                effects.push(Effect::Connect);
+                return Beat::Connect;
             }
             State::Connecting { since } if now.ms_since(*since) >= CONNECT_MS_MAX => {
                 self.close(close_code::NORMAL, "connecting took too long", effects, moment);

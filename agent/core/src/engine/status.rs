@@ -29,6 +29,10 @@ impl Health {
     pub(super) fn is_locked(&self) -> bool {
         self.last.as_ref().is_some_and(|(_, health)| health.locked)
     }
+
+    pub(super) fn battery_level(&self) -> Option<u8> {
+        self.last.as_ref().and_then(|(_, health)| health.battery_level)
+    }
 }
 
 impl Engine {
@@ -140,6 +144,7 @@ impl Engine {
             (queue_old, Attention::OfflineQueueOld),
             (!moment.wall_trusted, Attention::ClockUntrusted),
             (self.storage_low, Attention::StorageLow),
+            (self.membership.expiring(self.cloud_now(moment)).is_some(), Attention::CertExpiring),
         ]
         .into_iter()
         .filter_map(|(applies, attention)| applies.then_some(attention))

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use terminal_hal::{BootId, OperationId, Timestamp};
 
 use super::{
-    ConfigurationRecord, Engine, LinkView, Meta, Moment, Monotonic, OperationRecord,
-    OperationState, Write, running::Live,
+    ConfigurationRecord, Engine, LinkView, MembershipView, Meta, Moment, Monotonic,
+    OperationRecord, OperationState, Write, running::Live,
 };
 use crate::protocol::{ReportId, Seq, StatusFrame, StoreEpoch};
 
@@ -15,6 +15,10 @@ use crate::protocol::{ReportId, Seq, StatusFrame, StoreEpoch};
 pub struct EngineView {
     /// The link.
     pub link: LinkView,
+    /// As the cloud knows this terminal; empty before it is enrolled.
+    pub terminal_id: String,
+    /// Who this terminal is to the cloud.
+    pub membership: MembershipView,
     /// The same as the cloud gets.
     pub status: StatusFrame,
     /// Identity of the store.
@@ -127,6 +131,8 @@ impl Engine {
         });
         EngineView {
             link: self.session.view(moment.monotonic),
+            terminal_id: self.identity.terminal_id.clone(),
+            membership: self.membership.view(moment.monotonic),
             status: self.status(moment),
             store_epoch: self.meta.store_epoch,
             boot_id: self.identity.boot_id,

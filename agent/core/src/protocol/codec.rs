@@ -48,6 +48,7 @@ pub fn decode_cloud_frame(bytes: &[u8]) -> Result<CloudFrame, DecodeError> {
         "configuration" => CloudFrame::Configuration(body(bytes, head)?),
         "reconnect" => CloudFrame::Reconnect(body(bytes, head)?),
         "log_ack" => CloudFrame::LogAck(body(bytes, head)?),
+        "enrolled" => CloudFrame::Enrolled(body(bytes, head)?),
         "error" => CloudFrame::Error(body(bytes, head)?),
         _ => return Err(DecodeError::UnknownType(head.kind)),
     })

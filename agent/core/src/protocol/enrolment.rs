@@ -110,6 +110,14 @@ pub struct Enrolled {
     pub config_revision: u64,
 }
 
+/// Whether a text is `ACT-XXXX-XXXX`, of letters without I and O and digits without 0 and 1.
+pub fn is_activation_code(text: &str) -> bool {
+    let is_place = |c: char| matches!(c, 'A'..='H' | 'J'..='N' | 'P'..='Z' | '2'..='9');
+    let groups: Vec<&str> = text.split('-').collect();
+    let is_group = |group: &&str| group.chars().count() == 4 && group.chars().all(is_place);
+    matches!(groups.as_slice(), ["ACT", rest @ ..] if rest.len() == 2 && rest.iter().all(is_group))
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -172,6 +180,24 @@ mod tests {
         let missing = json!({ "type": "enrol_begin", "serial_number": "1" }).to_string();
         let found = decode_enrol_agent_frame(missing.as_bytes());
         assert!(matches!(found, Err(DecodeError::Invalid { .. })), "{found:?}");
+    }
+
+    #[test]
+    fn an_activation_code_has_two_groups_without_letters_that_look_like_digits() {
+        assert!(is_activation_code("ACT-7X9K-2M4P"));
+        for wrong in [
+            "ACT-7X9K",
+            "ACT-7X9K-2M4P-2M4P",
+            "ACT-7X9K-2M4",
+            "ACT-7X9K-2M4O",
+            "7X9K-2M4P",
+            "ACT-7x9k-2M4P",
+            "ACT-7X9K-2M4P\n",
+            "ACT-1X9K-2M4P",
+            "",
+        ] {
+            assert!(!is_activation_code(wrong), "{wrong:?}");
+        }
     }
 
     #[test]

@@ -316,6 +316,8 @@ pub enum EventName {
     LateOutcome,
     /// Storage is available again.
     StorageRecovered,
+    /// Most of the life of the certificate is over, and it could not be renewed.
+    CertificateExpiring,
     /// Sent by a newer terminal.
     #[serde(other)]
     Unknown,
@@ -384,6 +386,8 @@ pub enum Attention {
     ClockUntrusted,
     /// Free storage is below the reserve.
     StorageLow,
+    /// Most of the life of the certificate is over.
+    CertExpiring,
 }
 
 /// All log data of an upload has been sent; answered by `log_ack{complete: true}`.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use terminal_hal::{OperationId, Timestamp, operation::IfPaymentActive};
 
-use super::{ErrorFrame, ReportId, Seq, SessionId, StoreEpoch};
+use super::{Enrolled, ErrorFrame, ReportId, Seq, SessionId, StoreEpoch};
 
 /// Any frame from the cloud.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -24,6 +24,8 @@ pub enum CloudFrame {
     Reconnect(Reconnect),
     /// Log data up to this offset is stored.
     LogAck(LogAck),
+    /// A renewed certificate; answers `enrol_begin`.
+    Enrolled(Box<Enrolled>),
     /// Something about one message.
     Error(ErrorFrame),
 }

@@ -17,7 +17,7 @@ pub use codec::{
 };
 pub use enrolment::{
     ActivationCode, CSR_BYTES_MAX, ENROL_NAME_CHARS_MAX, ENROL_SUBPROTOCOL, EnrolAgentFrame,
-    EnrolBegin, EnrolCloudFrame, Enrolled, NONCE_CHARS,
+    EnrolBegin, EnrolCloudFrame, Enrolled, NONCE_CHARS, is_activation_code,
 };
 pub use from_agent::{
     Accepted, AgentFrame, Attention, Caps, ClockSource, ClockState, ConfigurationReport,

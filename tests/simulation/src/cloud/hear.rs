@@ -296,6 +296,7 @@ const fn event_name(event: EventName) -> &'static str {
         EventName::EpochChanged => "epoch_changed",
         EventName::LateOutcome => "late_outcome",
         EventName::StorageRecovered => "storage_recovered",
+        EventName::CertificateExpiring => "certificate_expiring",
         EventName::Unknown => "unknown",
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use terminal_core::engine::{BackoffSettings, Identity, Moment, Monotonic, Settings};
+use terminal_core::engine::{BackoffSettings, Credentials, Identity, Moment, Monotonic, Settings};
 use terminal_hal::{BootId, OperationKind, Timestamp, operation::reboot::BootReason};
 use uuid::Uuid;
 
@@ -142,6 +142,7 @@ impl Device {
             supported: OperationKind::ALL.to_vec(),
             allowed: allowed.collect(),
             backoff: BackoffSettings::default(),
+            credentials: Credentials::Configured,
         }
     }
 

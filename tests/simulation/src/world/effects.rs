@@ -13,7 +13,7 @@ impl World {
         match effect {
             // Taken out before.
             Effect::Append(_) => {}
-            Effect::Connect => self.connect(device),
+            Effect::Connect(_) => self.connect(device),
             Effect::Send(frame) => {
                 check::sent(self, device, &frame);
                 self.send(device, &frame);
@@ -43,7 +43,8 @@ impl World {
                 self.configure(device, order);
             }
             Effect::ReadHealth => self.read_health(device),
-            // No log data goes over the link here.
+            // No log data goes over the link here, and the credentials are the configuration's.
+            Effect::Identity(_) => {}
             Effect::UploadAcked(_) | Effect::UploadRefused { .. } | Effect::AllowUploads => {}
             Effect::Stop => return Next::Stop,
         }

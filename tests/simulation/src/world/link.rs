@@ -208,7 +208,9 @@ impl World {
 const fn refusal_name(end: &LinkEnd) -> &'static str {
     match end {
         LinkEnd::RetryAfter { .. } => "told to retry later",
-        LinkEnd::Refused { .. } => "refused",
+        LinkEnd::Refused { .. }
+        | LinkEnd::Unauthorized { .. }
+        | LinkEnd::CertificateExpired { .. } => "refused",
         LinkEnd::Lost { .. } | LinkEnd::Closed { .. } => "cloud is down",
     }
 }

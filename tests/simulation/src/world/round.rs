@@ -59,7 +59,7 @@ impl World {
             }
             check::step(self, device, &event, of_step, moment.monotonic);
             // What the link before still says must not be taken for the next one's.
-            if of_step.iter().any(|effect| matches!(effect, Effect::Connect)) {
+            if of_step.iter().any(|effect| matches!(effect, Effect::Connect(_))) {
                 break;
             }
         }

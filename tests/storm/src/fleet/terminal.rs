@@ -11,8 +11,8 @@ use anyhow::{Result, bail};
 use terminal_agent::link::{self, Connector, LinkEvent, LinkHandle, VerificationClock};
 use terminal_core::{
     engine::{
-        CallOutcome, Effect, Engine, Event, Identity, Moment, Monotonic, ReportOrder, Settings,
-        Snapshot, Write,
+        CallOutcome, Credentials, Effect, Engine, Event, Identity, Moment, Monotonic, ReportOrder,
+        Settings, Snapshot, Write,
     },
     protocol::{AgentFrame, CloudFrame, Report, ReportBody, Seq, decode_cloud_frame, encode},
 };
@@ -75,7 +75,12 @@ impl Terminal {
     pub(super) fn new(plan: &Plan, site: &Site, number: u32, world: World) -> Result<Self> {
         let mut entropy = Entropy::new(plan.seed, number, Jitter::Full);
         let kinds = vec![OperationKind::CheckUpdate];
-        let settings = Settings { supported: kinds.clone(), allowed: kinds, backoff: plan.backoff };
+        let settings = Settings {
+            supported: kinds.clone(),
+            allowed: kinds,
+            backoff: plan.backoff,
+            credentials: Credentials::Configured,
+        };
         let moment = moment(&world, &mut entropy);
         let identity = identity(&site.terminal_ids[number as usize], number, &moment);
         let engine = Engine::new(identity, settings, Snapshot::default(), None, &moment);
@@ -141,7 +146,7 @@ impl Terminal {
     fn perform(&mut self, effect: Effect, moment: &Moment) -> Result<()> {
         match effect {
             Effect::Append(writes) => self.append(writes),
-            Effect::Connect => {
+            Effect::Connect(_) => {
                 let (events, link_events) = mpsc::channel(EVENTS_MAX);
                 self.link_events = link_events;
                 self.note(What::Attempt);
@@ -167,6 +172,7 @@ impl Terminal {
             | Effect::Configure(_)
             | Effect::UploadAcked(_)
             | Effect::UploadRefused { .. }
+            | Effect::Identity(_)
             | Effect::Stop => bail!("terminal {}: nobody asked for {effect:?}", self.number),
         }
         Ok(())

@@ -2,7 +2,8 @@
 
 use terminal_core::{
     engine::{
-        BackoffSettings, Effect, Engine, Event, Identity, LinkEnd, Monotonic, Settings, Snapshot,
+        BackoffSettings, Credentials, Effect, Endpoint, Engine, Event, Identity, LinkEnd,
+        Monotonic, Settings, Snapshot,
     },
     protocol::{CloudFrame, Reconnect, Seq, SessionId, Welcome, encode},
 };
@@ -28,7 +29,12 @@ impl Terminal {
     /// Its process starts at `at_ms` with an empty store.
     pub(super) fn start(at_ms: u64, backoff: BackoffSettings, mut entropy: Entropy) -> Self {
         let kinds = vec![OperationKind::CheckUpdate];
-        let settings = Settings { supported: kinds.clone(), allowed: kinds, backoff };
+        let settings = Settings {
+            supported: kinds.clone(),
+            allowed: kinds,
+            backoff,
+            credentials: Credentials::Configured,
+        };
         let moment = entropy.moment(at_ms);
         let engine = Engine::new(identity(), settings, Snapshot::default(), None, &moment);
         let mut terminal = Self { engine, entropy, effects: Vec::new(), now_ms: at_ms };
@@ -39,7 +45,7 @@ impl Terminal {
     /// When it connects next. `network_up_ms` is when the network comes up, if it does.
     pub(super) fn attempt(&mut self, network_up_ms: Option<u64>) -> u64 {
         // A wait of nothing ends in the step that began it.
-        while !self.effects.contains(&Effect::Connect) {
+        while !self.effects.contains(&Effect::Connect(Endpoint::Operations)) {
             // A terminal without a deadline would never come back: the run shows one less.
             let Some(Monotonic(due)) = self.engine.next_deadline() else { return u64::MAX };
             match network_up_ms.filter(|up| (self.now_ms..due).contains(up)) {

@@ -105,7 +105,7 @@ impl Life {
                         self.accepted.insert(accepted.id);
                     }
                 }
-                Effect::Connect => self.link_wanted = true,
+                Effect::Connect(_) => self.link_wanted = true,
                 Effect::CloseLink { .. } => {
                     is_closed = true;
                     self.link_wanted = false;

@@ -6,7 +6,7 @@ use super::{
     samples::{HOUR_MS, MINUTE_MS},
     world::World,
 };
-use crate::engine::{Effect, Event, LinkEnd, LinkView};
+use crate::engine::{Effect, Endpoint, Event, LinkEnd, LinkView};
 use crate::protocol::{CloudFrame, Reconnect, Welcome};
 
 const LOST: fn() -> LinkEnd = || LinkEnd::Lost { reason: "test".into() };
@@ -14,7 +14,7 @@ const LOST: fn() -> LinkEnd = || LinkEnd::Lost { reason: "test".into() };
 /// Milliseconds until the engine connects.
 fn until_connect(w: &mut World) -> u64 {
     let start = w.monotonic;
-    while !w.wait_for_one_deadline().has(&Effect::Connect) {}
+    while !w.wait_for_one_deadline().has(&Effect::Connect(Endpoint::Operations)) {}
     w.monotonic - start
 }
 
@@ -44,7 +44,7 @@ fn the_first_try_is_jittered_too() {
     }
     let mut w = World::new();
     w.jitter = Some(0);
-    assert!(w.restart().has(&Effect::Connect));
+    assert!(w.restart().has(&Effect::Connect(Endpoint::Operations)));
 }
 
 // Rule 16
@@ -219,8 +219,8 @@ fn a_link_that_does_not_open_or_close_is_given_up() {
     until_connect(&mut w);
     assert!(w.wait(59_999).close_codes().is_empty());
     assert_eq!(w.wait(1).close_codes().len(), 1);
-    assert!(!w.wait(9_999).has(&Effect::Connect));
-    assert!(w.wait(1 + 4_000).has(&Effect::Connect), "two windows at most");
+    assert!(!w.wait(9_999).has(&Effect::Connect(Endpoint::Operations)));
+    assert!(w.wait(1 + 4_000).has(&Effect::Connect(Endpoint::Operations)), "two windows at most");
 }
 
 // Rule 16

@@ -13,7 +13,7 @@ use terminal_hal::{
 };
 use uuid::Uuid;
 
-use crate::engine::{BackoffSettings, Identity, Settings};
+use crate::engine::{BackoffSettings, Credentials, Identity, Settings};
 
 pub(super) const MINUTE_MS: u64 = 60_000;
 pub(super) const HOUR_MS: u64 = 60 * MINUTE_MS;
@@ -44,6 +44,7 @@ pub(super) fn settings() -> Settings {
         supported: OperationKind::ALL.to_vec(),
         allowed: OperationKind::ALL.to_vec(),
         backoff: BackoffSettings::default(),
+        credentials: Credentials::Configured,
     }
 }
 

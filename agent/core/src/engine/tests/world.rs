@@ -14,8 +14,8 @@ use super::{
     store::Store,
 };
 use crate::engine::{
-    ConfigurationOutcome, ConfigureOrder, Effect, Engine, Event, Identity, LinkEnd, Moment,
-    Monotonic, Settings,
+    ConfigurationOutcome, ConfigureOrder, Effect, Endpoint, Engine, Event, Identity, LinkEnd,
+    Moment, Monotonic, Settings,
 };
 use crate::protocol::{CloudFrame, ReportId, Seq, SessionId, StoreEpoch, Welcome, encode};
 
@@ -216,7 +216,7 @@ impl World {
     /// Waits until the engine connects, and opens the link.
     pub(super) fn open_link(&mut self) -> Effects {
         for _ in 0..1_000 {
-            if self.wait_for_one_deadline().has(&Effect::Connect) {
+            if self.wait_for_one_deadline().has(&Effect::Connect(Endpoint::Operations)) {
                 return self.step(&Event::LinkOpened);
             }
         }

@@ -1,0 +1,121 @@
+//! One identity as it is kept: a folder of files that the link reads at each connect.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
+use serde::{Deserialize, Serialize};
+use terminal_core::{engine::Certificate, protocol::Enrolled};
+
+use super::{IdentityError, UNFINISHED, certificate, disk, disk::Change, key::SigningKey};
+use crate::link::{ClientIdentity, LinkUrl};
+
+/// Of `identity.json`; a later one that older agents cannot read gets another number.
+const FORMAT: u32 = 1;
+const KEY: &str = "key.pem";
+const CERTIFICATE: &str = "certificate.pem";
+const TRUST: &str = "trust.pem";
+const FACTS: &str = "identity.json";
+
+/// An identity on the medium.
+#[derive(Clone, Debug)]
+pub struct StoredIdentity {
+    pub(super) folder: PathBuf,
+    pub(super) number: u32,
+    /// As the cloud knows this terminal.
+    pub terminal_id: String,
+    /// Where `terminal-ops.v1` is spoken.
+    pub url: LinkUrl,
+    /// How long the certificate is good for.
+    pub certificate: Certificate,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Facts {
+    format: u32,
+    terminal_id: String,
+    location_id: Option<String>,
+    display_name: Option<String>,
+    url: String,
+}
+
+impl StoredIdentity {
+    /// Reads a folder. One that misses something or cannot be read is damaged.
+    pub(super) fn read(folder: &Path, number: u32) -> Result<Self, IdentityError> {
+        let damaged = |problem: String| IdentityError::Damaged { path: folder.to_owned(), problem };
+        let content = |name: &str| match disk::read(&folder.join(name)) {
+            Err(IdentityError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                Err(damaged(format!("{name} is missing")))
+            }
+            other => other,
+        };
+        let facts: Facts = serde_json::from_slice(&content(FACTS)?)
+            .map_err(|error| damaged(format!("{FACTS}: {error}")))?;
+        if facts.format > FORMAT {
+            let format = facts.format;
+            return Err(IdentityError::NewerFormat { path: folder.to_owned(), format });
+        }
+        let url = LinkUrl::parse(&facts.url, false)
+            .map_err(|error| damaged(format!("{FACTS}: url: {error}")))?;
+        let leaf = CertificateDer::from_pem_slice(&content(CERTIFICATE)?).ok();
+        let certificate = leaf.as_ref().and_then(certificate::validity);
+        let unreadable = || damaged(format!("{CERTIFICATE} cannot be read"));
+        let certificate = certificate.ok_or_else(unreadable)?;
+        SigningKey::read(&folder.join(KEY)).map_err(|error| damaged(error.to_string()))?;
+        content(TRUST)?;
+        let (folder, terminal_id) = (folder.to_owned(), facts.terminal_id);
+        Ok(Self { folder, number, terminal_id, url, certificate })
+    }
+
+    /// Certificate and key, as the link wants them.
+    pub fn client(&self) -> ClientIdentity {
+        ClientIdentity {
+            certificate_file: self.folder.join(CERTIFICATE),
+            key_file: self.key_file(),
+        }
+    }
+
+    /// Authorities of the cloud.
+    pub fn trust_file(&self) -> PathBuf {
+        self.folder.join(TRUST)
+    }
+
+    pub(super) fn key_file(&self) -> PathBuf {
+        self.folder.join(KEY)
+    }
+}
+
+/// What makes an identity durable: everything in a folder that is not one yet, then its name.
+pub(super) fn writing(
+    directory: &Path,
+    number: u32,
+    enrolled: &Enrolled,
+    key_pem: &str,
+) -> Vec<Change> {
+    let unfinished = directory.join(UNFINISHED);
+    let write = |name: &str, text: &str| {
+        Change::WriteSynced(unfinished.join(name), text.as_bytes().to_vec())
+    };
+    let facts = serde_json::json!(Facts {
+        format: FORMAT,
+        terminal_id: enrolled.terminal_id.clone(),
+        location_id: enrolled.location_id.clone(),
+        display_name: enrolled.display_name.clone(),
+        url: enrolled.url.clone(),
+    });
+    vec![
+        Change::RemoveFolder(unfinished.clone()),
+        Change::MakeFolder(unfinished.clone()),
+        write(KEY, key_pem),
+        write(CERTIFICATE, &enrolled.certificate),
+        write(TRUST, &enrolled.trust_bundle),
+        write(FACTS, &facts.to_string()),
+        Change::Sync(unfinished.clone()),
+        Change::Rename(unfinished, directory.join(disk::folder_name(number))),
+        Change::Sync(directory.to_owned()),
+        Change::RemoveFile(directory.join(super::PENDING_KEY)),
+        Change::Sync(directory.to_owned()),
+    ]
+}
