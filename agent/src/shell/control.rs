@@ -1,7 +1,7 @@
 //! The control socket: what `terminal-agent status` and `operations` ask, one JSON line each way.
 //!
-//! It only reads. Peers are known by their credentials: root, the agent's own user, and the users
-//! that the configuration names.
+//! It only reads. Peers are known by their credentials: root, the agent's own user, members of its
+//! group, and the users that the configuration names.
 
 use std::{
     fs, io,
@@ -18,12 +18,12 @@ use terminal_core::{
 };
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::{UnixListener, UnixStream},
+    net::{UnixListener, UnixStream, unix::UCred},
     sync::{mpsc, oneshot},
     task::LocalSet,
 };
 
-use crate::{config::ControlConfig, store::Store};
+use crate::{config::ControlConfig, store::Store, sys};
 
 /// Questions that may wait for the loop.
 pub(super) const CALLS_MAX: usize = 4;
@@ -100,20 +100,27 @@ async fn serve_one(
     readers: &[u32],
     calls: &mpsc::Sender<ControlCall>,
 ) -> io::Result<()> {
-    let uid = stream.peer_cred()?.uid();
-    let own = nix::unistd::geteuid().as_raw();
+    let peer = stream.peer_cred()?;
+    let allowed = may_ask(&peer, &sys::peer_groups(&stream), readers);
     // Read in any case: a client that is still writing would miss the refusal.
     let mut line = String::new();
     BufReader::new((&mut stream).take(REQUEST_BYTES_MAX)).read_line(&mut line).await?;
-    let answer = if uid != 0 && uid != own && !readers.contains(&uid) {
-        refusal(&format!("user {uid} may not ask; add it to control.readers"))
-    } else {
+    let answer = if allowed {
         answer_to(&line, calls).await?
+    } else {
+        let uid = peer.uid();
+        refusal(&format!("user {uid} may not ask; add it to the agent's group or control.readers"))
     };
     let mut line = answer.to_string();
     line.push('\n');
     stream.write_all(line.as_bytes()).await?;
     stream.shutdown().await
+}
+
+fn may_ask(peer: &UCred, groups: &[u32], readers: &[u32]) -> bool {
+    let (user, group) = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
+    let is_member = peer.gid() == group || groups.contains(&group);
+    [0, user].contains(&peer.uid()) || is_member || readers.contains(&peer.uid())
 }
 
 async fn answer_to(line: &str, calls: &mpsc::Sender<ControlCall>) -> io::Result<Value> {

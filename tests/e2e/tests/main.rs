@@ -11,6 +11,7 @@ mod hostile;
 mod hostile_flood;
 mod hostile_peer;
 mod hostile_terminal;
+mod journal;
 mod link;
 mod offline;
 mod peers;
