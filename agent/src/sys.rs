@@ -3,11 +3,10 @@
 
 use std::{
     io,
-    os::fd::{BorrowedFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, OwnedFd},
     sync::Once,
 };
 
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use tokio::io::{Interest, unix::AsyncFd};
 
 /// Whether the kernel says that the wall clock is synchronised. False, with one warning, where the
@@ -61,14 +60,23 @@ pub(crate) fn watch_readable(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     Ok(unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }?)
 }
 
-/// Makes reads and writes of an open file description return at once.
-///
-/// # Errors
-/// When `fd` is not open.
-pub(crate) fn set_nonblocking(fd: i32) -> io::Result<()> {
-    // SAFETY: the borrow ends with this function; a number that is not open gives EBADF.
-    let fd = unsafe { BorrowedFd::borrow_raw(fd) };
-    let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
-    fcntl(fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
-    Ok(())
+/// Most supplementary groups of a peer that are looked at.
+const PEER_GROUPS_MAX: usize = 256;
+
+/// Supplementary groups that the peer of a Unix socket had when it connected. None where the kernel
+/// does not say, or where they are more than 256.
+pub(crate) fn peer_groups(socket: impl AsFd) -> Vec<u32> {
+    use nix::libc::{SO_PEERGROUPS, SOL_SOCKET, getsockopt, socklen_t};
+
+    let mut groups = vec![0_u32; PEER_GROUPS_MAX];
+    let mut bytes = socklen_t::try_from(size_of_val(groups.as_slice())).unwrap_or(0);
+    let fd = socket.as_fd().as_raw_fd();
+    // SAFETY: the kernel writes no more than `bytes` bytes, which is what `groups` has, and says in
+    // `bytes` how many those were. The descriptor is borrowed for longer than the call.
+    let answer = unsafe {
+        getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups.as_mut_ptr().cast(), &raw mut bytes)
+    };
+    let known = usize::try_from(bytes).map_or(0, |bytes| bytes / size_of::<u32>());
+    groups.truncate(if answer == 0 { known } else { 0 });
+    groups
 }

@@ -1,7 +1,7 @@
 //! The control socket: what `terminal-agent status` and other commands ask, one JSON line each way.
 //!
-//! Peers are known by their credentials: root and the agent's own user may ask for everything, the
-//! users that the configuration names may read.
+//! Peers are known by their credentials: root and the agent's own user may ask for everything;
+//! members of its group, and the users that the configuration names, may read.
 
 use std::{
     fs, io,
@@ -19,12 +19,12 @@ use terminal_core::{
 use terminal_hal::ErrorCode;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::{UnixListener, UnixStream},
+    net::{UnixListener, UnixStream, unix::UCred},
     sync::{mpsc, oneshot},
     task::LocalSet,
 };
 
-use crate::{config::ControlConfig, store::Store};
+use crate::{config::ControlConfig, store::Store, sys};
 
 /// Questions that may wait for the loop.
 pub(super) const CALLS_MAX: usize = 4;
@@ -112,21 +112,30 @@ async fn serve_one(
     readers: &[u32],
     calls: &mpsc::Sender<ControlCall>,
 ) -> io::Result<()> {
-    let uid = stream.peer_cred()?.uid();
-    let own = nix::unistd::geteuid().as_raw();
+    let peer = stream.peer_cred()?;
+    let groups = sys::peer_groups(&stream);
     // Read in any case: a client that is still writing would miss the refusal.
     let mut line = String::new();
     BufReader::new((&mut stream).take(REQUEST_BYTES_MAX)).read_line(&mut line).await?;
-    let is_owner = uid == 0 || uid == own;
-    let answer = if is_owner || readers.contains(&uid) {
-        answer_to(&line, is_owner, calls).await?
+    let answer = if owns(&peer) || may_read(&peer, &groups, readers) {
+        answer_to(&line, owns(&peer), calls).await?
     } else {
-        refusal(&format!("user {uid} may not ask; add it to control.readers"))
+        let uid = peer.uid();
+        refusal(&format!("user {uid} may not ask; add it to the agent's group or control.readers"))
     };
     let mut line = answer.to_string();
     line.push('\n');
     stream.write_all(line.as_bytes()).await?;
     stream.shutdown().await
+}
+
+fn owns(peer: &UCred) -> bool {
+    [0, nix::unistd::geteuid().as_raw()].contains(&peer.uid())
+}
+
+fn may_read(peer: &UCred, groups: &[u32], readers: &[u32]) -> bool {
+    let group = nix::unistd::getegid().as_raw();
+    peer.gid() == group || groups.contains(&group) || readers.contains(&peer.uid())
 }
 
 async fn answer_to(

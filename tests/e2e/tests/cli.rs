@@ -2,13 +2,13 @@
 
 use std::{
     fs,
-    os::unix::{fs::PermissionsExt, process::CommandExt},
+    os::unix::fs::PermissionsExt,
     path::Path,
     process::{Command, Output},
 };
 
 use anyhow::{Context, Result};
-use nix::unistd::geteuid;
+use nix::unistd::{getegid, geteuid};
 use serde_json::{Value, json};
 use terminal_harness::{Site, SiteOptions, agent_binary};
 
@@ -160,7 +160,8 @@ async fn status_says_what_goes_on_idle_running_and_cut_off() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn somebody_else_may_only_ask_when_the_configuration_names_them() -> Result<()> {
+async fn somebody_else_may_only_ask_as_a_member_of_the_group_or_when_the_configuration_names_them()
+-> Result<()> {
     if !geteuid().is_root() {
         println!("skipped: only root can run a program as somebody else");
         return Ok(());
@@ -172,22 +173,27 @@ async fn somebody_else_may_only_ask_when_the_configuration_names_them() -> Resul
     }
     let program = site.path("terminal-agent");
     fs::copy(agent_binary()?, &program)?;
-    let ask = || -> Result<(Option<i32>, String)> {
-        let mut command = Command::new(&program);
-        command.args(["status", "--config"]).arg(site.agent_config()).uid(NOBODY).gid(NOBODY);
-        let output = command.output()?;
+    let own_group = getegid().to_string();
+    let ask = |groups: &str| -> Result<(Option<i32>, String)> {
+        let mut command = Command::new("setpriv");
+        let nobody = NOBODY.to_string();
+        command.args(["--reuid", &nobody, "--regid", &nobody, "--groups", groups]);
+        command.arg(&program).args(["status", "--config"]).arg(site.agent_config());
+        let output = command.output().context("setpriv of util-linux")?;
         Ok((output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned()))
     };
     let agent = site.start_agent()?;
     site.online().await?;
-    let (code, error) = ask()?;
+    let (code, error) = ask("65534")?;
     assert_eq!(code, Some(77), "{error}");
     assert!(error.contains("control.readers") && error.contains("65534"), "{error}");
+    let (code, error) = ask(&format!("65534,{own_group}"))?;
+    assert_eq!(code, Some(0), "{error}");
     assert_eq!(agent.stop()?, Some(0));
 
     site.edit_config(|text| {
         format!("{text}\n").replace("[control]\n", "[control]\nreaders = [65534]\n")
     })?;
     let _agent = site.start_agent()?;
-    site.until("an answer", async |_| Ok(ask()?.0 == Some(0))).await
+    site.until("an answer", async |_| Ok(ask("65534")?.0 == Some(0))).await
 }

@@ -13,6 +13,7 @@ mod hostile;
 mod hostile_flood;
 mod hostile_peer;
 mod hostile_terminal;
+mod journal;
 mod link;
 mod mixed_hardware;
 mod offline;

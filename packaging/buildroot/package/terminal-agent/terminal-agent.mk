@@ -1,0 +1,33 @@
+################################################################################
+#
+# terminal-agent
+#
+################################################################################
+
+# These files are part of the sources that they build.
+TERMINAL_AGENT_VERSION = 0.1.0
+TERMINAL_AGENT_SITE = $(BR2_EXTERNAL_TERMINAL_AGENT_PATH)/../..
+TERMINAL_AGENT_SITE_METHOD = local
+TERMINAL_AGENT_LICENSE = Apache-2.0
+TERMINAL_AGENT_LICENSE_FILES = LICENSE
+TERMINAL_AGENT_DEPENDENCIES = host-python3
+TERMINAL_AGENT_CARGO_BUILD_OPTS = --locked --package terminal-agent
+
+define TERMINAL_AGENT_INSTALL_TARGET_CMDS
+	PATH=$(BR_PATH) $(@D)/packaging/install \
+		$(@D)/target/$(RUSTC_TARGET_NAME)/release/terminal-agent $(TARGET_DIR)
+endef
+
+ifneq ($(call qstrip,$(BR2_PACKAGE_TERMINAL_AGENT_CONFIG)),)
+define TERMINAL_AGENT_INSTALL_CONFIG
+	$(INSTALL) -D -m 644 $(call qstrip,$(BR2_PACKAGE_TERMINAL_AGENT_CONFIG)) \
+		$(TARGET_DIR)/etc/terminal-agent/agent.toml
+endef
+TERMINAL_AGENT_POST_INSTALL_TARGET_HOOKS += TERMINAL_AGENT_INSTALL_CONFIG
+endif
+
+define TERMINAL_AGENT_USERS
+	terminal-agent -1 terminal-agent -1 * - - - Payment terminal agent
+endef
+
+$(eval $(cargo-package))

@@ -1,0 +1,10 @@
+# Completion of terminal-agent(8) for bash.
+_terminal_agent() {
+    local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
+    case $previous in
+        -c | --config) mapfile -t COMPREPLY < <(compgen -f -- "$current") && return ;;
+    esac
+    mapfile -t COMPREPLY < <(compgen -W \
+        "run validate status operations version --config --json --help --version" -- "$current")
+}
+complete -o filenames -F _terminal_agent terminal-agent
