@@ -6,6 +6,7 @@ mod clocks;
 mod crash;
 mod damage;
 mod disks;
+mod downloads;
 mod fake_clock;
 mod hostile;
 mod hostile_flood;
