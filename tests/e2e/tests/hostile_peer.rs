@@ -273,7 +273,7 @@ pub(crate) fn welcome(hello: &Value) -> Value {
     })
 }
 
-fn acceptor(pki: &Pki, certificates: usize) -> Result<TlsAcceptor> {
+pub(crate) fn acceptor(pki: &Pki, certificates: usize) -> Result<TlsAcceptor> {
     let (certificate, key) = pki.server(&["localhost"])?;
     let certificate = CertificateDer::from_pem_slice(certificate.as_bytes())?;
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes())?;

@@ -7,6 +7,7 @@ mod clocks;
 mod crash;
 mod damage;
 mod disks;
+mod downloads;
 mod enrolment;
 mod fake_clock;
 mod hostile;

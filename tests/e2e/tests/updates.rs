@@ -11,7 +11,14 @@ use crate::{
 };
 
 /// Slot A runs the old system; the new one is on offer.
-async fn terminal() -> Result<UpdateSite> {
+pub(crate) async fn terminal() -> Result<UpdateSite> {
+    let terminal = unpacked().await?;
+    terminal.pack()?;
+    Ok(terminal)
+}
+
+/// What a system consists of is still to be put into `packing`.
+pub(crate) async fn unpacked() -> Result<UpdateSite> {
     let slots = "[hal.updates.ab]\ndirectory = \"SITE/slots\"";
     let terminal = UpdateSite::new("ab", "SITE/slots/booted/VERSION", slots).await?;
     let site = &terminal.site;
@@ -23,14 +30,21 @@ async fn terminal() -> Result<UpdateSite> {
     executable(&site.path("boot-loader"), &loader)?;
     fs::create_dir(site.path("packing"))?;
     fs::write(site.path("packing/VERSION"), NEW)?;
-    let mut tar = Command::new("tar");
-    tar.arg("-cf").arg(site.path("source/firmware.tar"));
-    ensure!(tar.arg("-C").arg(site.path("packing")).arg(".").status()?.success(), "tar");
-    terminal.offer("firmware.tar")?;
     Ok(terminal)
 }
 
-fn running(terminal: &UpdateSite) -> Result<String> {
+impl UpdateSite {
+    /// Packs what is in `packing`, and offers it.
+    pub(crate) fn pack(&self) -> Result<()> {
+        let mut tar = Command::new("tar");
+        tar.arg("-cf").arg(self.site.path("source/firmware.tar"));
+        let packed = tar.arg("-C").arg(self.site.path("packing")).arg(".").status()?;
+        ensure!(packed.success(), "tar");
+        self.offer("firmware.tar")
+    }
+}
+
+pub(crate) fn running(terminal: &UpdateSite) -> Result<String> {
     Ok(fs::read_to_string(terminal.site.path("slots/booted/VERSION"))?)
 }
 
