@@ -217,10 +217,10 @@ async fn end_after(response: &'static str) -> LinkEnd {
 
 #[tokio::test]
 async fn an_http_answer_tells_whether_and_when_to_come_back() {
-    for status in ["401 Unauthorized", "403 Forbidden"] {
-        let end = end_after(&format!("HTTP/1.1 {status}\r\n\r\n")).await;
+    for response in ["HTTP/1.1 401 Unauthorized\r\n\r\n", "HTTP/1.1 403 Forbidden\r\n\r\n"] {
+        let end = end_after(response).await;
         let LinkEnd::Unauthorized { reason } = &end else { panic!("unexpected {end:?}") };
-        assert!(reason.contains(&status[..3]), "{end:?}");
+        assert!(reason.contains("status 40"), "{end:?}");
     }
     let end = end_after("HTTP/1.1 503 Busy\r\nRetry-After: 17\r\n\r\n").await;
     assert_eq!(end, LinkEnd::RetryAfter { seconds: 17 });

@@ -172,15 +172,15 @@ async fn somebody_else_may_only_ask_when_the_configuration_names_them() -> Resul
     }
     let program = site.path("terminal-agent");
     fs::copy(agent_binary()?, &program)?;
-    let ask = || -> Result<(Option<i32>, String)> {
+    let ask = |asked: &str| -> Result<(Option<i32>, String)> {
         let mut command = Command::new(&program);
-        command.args(["status", "--config"]).arg(site.agent_config()).uid(NOBODY).gid(NOBODY);
+        command.args([asked, "--config"]).arg(site.agent_config()).uid(NOBODY).gid(NOBODY);
         let output = command.output()?;
         Ok((output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned()))
     };
     let agent = site.start_agent()?;
     site.online().await?;
-    let (code, error) = ask()?;
+    let (code, error) = ask("status")?;
     assert_eq!(code, Some(77), "{error}");
     assert!(error.contains("control.readers") && error.contains("65534"), "{error}");
     assert_eq!(agent.stop()?, Some(0));
@@ -189,5 +189,10 @@ async fn somebody_else_may_only_ask_when_the_configuration_names_them() -> Resul
         format!("{text}\n").replace("[control]\n", "[control]\nreaders = [65534]\n")
     })?;
     let _agent = site.start_agent()?;
-    site.until("an answer", async |_| Ok(ask()?.0 == Some(0))).await
+    site.until("an answer", async |_| Ok(ask("status")?.0 == Some(0))).await?;
+    // Reading is all that they may.
+    let (code, error) = ask("activate")?;
+    assert_eq!(code, Some(77), "{error}");
+    assert!(error.contains("only root"), "{error}");
+    Ok(())
 }
