@@ -30,6 +30,7 @@ use crate::api::Cancellation;
 
 pub(crate) mod failure;
 mod leftover;
+pub mod trusted;
 
 /// What is kept of standard error, for messages.
 const STDERR_BYTES_MAX: usize = 4 << 10;

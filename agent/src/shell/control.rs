@@ -221,19 +221,24 @@ pub(super) fn answer(
                 view.finished.iter().rev().map(|finished| verdict(*finished, store)).collect();
             json!({ "operations": running, "finished": finished })
         }
-        ControlRequest::Activate => match view.membership.state {
-            MembershipState::NotEnrolled | MembershipState::Deactivated => {
-                json!({ "activating": true })
-            }
-            MembershipState::Configured => {
-                unfit("its credentials are configured: there is no section [enrolment]")
-            }
-            MembershipState::Enrolled => unfit(&format!(
-                "{}: the cloud accepts it as {}; it has to be deactivated there first",
-                ErrorCode::AlreadyEnrolled.as_str(),
-                view.terminal_id
-            )),
-        },
+        ControlRequest::Activate => activation(view),
+    }
+}
+
+/// Whether the terminal can be activated again.
+fn activation(view: &EngineView) -> Value {
+    let has_identity = view.membership.certificate.is_some();
+    match view.membership.state {
+        MembershipState::NotEnrolled => json!({ "activating": true }),
+        MembershipState::Deactivated if has_identity => json!({ "activating": true }),
+        MembershipState::Configured | MembershipState::Deactivated => {
+            unfit("its credentials are configured: there is no section [enrolment]")
+        }
+        MembershipState::Enrolled => unfit(&format!(
+            "{}: the cloud accepts it as {}; it has to be deactivated there first",
+            ErrorCode::AlreadyEnrolled.as_str(),
+            view.terminal_id
+        )),
     }
 }
 

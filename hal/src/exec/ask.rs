@@ -5,12 +5,11 @@ use std::{fmt::Display, path::PathBuf, time::Duration};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::trusted;
 use crate::{
     ErrorCode, Failure,
     answer::WireFailure,
     api::Cancellation,
-    child::{Limits, Output, Program, Runner},
+    child::{Limits, Output, Program, Runner, trusted},
     error::Effect,
 };
 

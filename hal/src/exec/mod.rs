@@ -10,7 +10,6 @@ mod ask;
 mod capabilities;
 #[cfg(test)]
 mod tests;
-mod trusted;
 
 pub use ask::{ANSWER_BYTES_MAX, EXEC_VERSION, UNKNOWN_METHOD};
 

@@ -1,16 +1,14 @@
 //! Programs of the terminal maker that say whether a new system does its work.
 
 use std::{
-    fs,
-    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
 use nix::unistd::geteuid;
 
 use crate::{
-    child::{Limits, Program, Runner},
+    child::{Limits, Program, Runner, trusted},
     operation::update::HealthCheck,
 };
 
@@ -47,7 +45,8 @@ pub(super) async fn run(runner: &Runner, programs: &[HealthProgram]) -> Vec<Heal
 }
 
 async fn run_one(runner: &Runner, check: &HealthProgram) -> Result<(), String> {
-    check_owner(&check.program)?;
+    // A program that others can change could commit what it should not.
+    trusted::check(&check.program, geteuid().as_raw()).map_err(|error| error.to_string())?;
     let limits = Limits { output_bytes: OUTPUT_BYTES_MAX, time: check.time_max };
     let output = runner.run(&Program::new(&check.program), b"", limits, None).await;
     let output = output.map_err(|error| error.to_string())?;
@@ -55,14 +54,4 @@ async fn run_one(runner: &Runner, check: &HealthProgram) -> Result<(), String> {
         return Ok(());
     }
     Err(format!("{}: {}", output.status, output.stderr))
-}
-
-/// A program that others can change could commit what it should not.
-fn check_owner(program: &Path) -> Result<(), String> {
-    let metadata = fs::metadata(program).map_err(|error| error.to_string())?;
-    let is_owned = [0, geteuid().as_raw()].contains(&metadata.uid());
-    if is_owned && metadata.permissions().mode() & 0o022 == 0 {
-        return Ok(());
-    }
-    Err("others than root and the agent can change it".to_owned())
 }

@@ -174,20 +174,20 @@ async fn somebody_else_may_only_ask_as_a_member_of_the_group_or_when_the_configu
     let program = site.path("terminal-agent");
     fs::copy(agent_binary()?, &program)?;
     let own_group = getegid().to_string();
-    let ask = |groups: &str| -> Result<(Option<i32>, String)> {
+    let ask = |asked: &str, groups: &str| -> Result<(Option<i32>, String)> {
         let mut command = Command::new("setpriv");
         let nobody = NOBODY.to_string();
         command.args(["--reuid", &nobody, "--regid", &nobody, "--groups", groups]);
-        command.arg(&program).args(["status", "--config"]).arg(site.agent_config());
+        command.arg(&program).args([asked, "--config"]).arg(site.agent_config());
         let output = command.output().context("setpriv of util-linux")?;
         Ok((output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned()))
     };
     let agent = site.start_agent()?;
     site.online().await?;
-    let (code, error) = ask("65534")?;
+    let (code, error) = ask("status", "65534")?;
     assert_eq!(code, Some(77), "{error}");
     assert!(error.contains("control.readers") && error.contains("65534"), "{error}");
-    let (code, error) = ask(&format!("65534,{own_group}"))?;
+    let (code, error) = ask("status", &format!("65534,{own_group}"))?;
     assert_eq!(code, Some(0), "{error}");
     assert_eq!(agent.stop()?, Some(0));
 
@@ -195,5 +195,10 @@ async fn somebody_else_may_only_ask_as_a_member_of_the_group_or_when_the_configu
         format!("{text}\n").replace("[control]\n", "[control]\nreaders = [65534]\n")
     })?;
     let _agent = site.start_agent()?;
-    site.until("an answer", async |_| Ok(ask("65534")?.0 == Some(0))).await
+    site.until("an answer", async |_| Ok(ask("status", "65534")?.0 == Some(0))).await?;
+    // Reading is all that they may.
+    let (code, error) = ask("activate", "65534")?;
+    assert_eq!(code, Some(77), "{error}");
+    assert!(error.contains("only root"), "{error}");
+    Ok(())
 }

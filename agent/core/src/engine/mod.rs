@@ -6,6 +6,7 @@
 
 mod backoff;
 mod configuration;
+mod credentials;
 mod effect;
 mod enrolling;
 mod event;
@@ -37,12 +38,13 @@ use std::collections::{BTreeMap, VecDeque};
 use terminal_hal::{BootId, OperationId, OperationKind, Timestamp};
 
 pub use backoff::{Backoff, BackoffSettings, Wait};
+pub use credentials::{Certificate, Certificates, Credentials, MembershipState, MembershipView};
 pub use effect::{
     ConfigureCall, ConfigureOrder, Effect, Endpoint, IdentityOrder, IdentityRequest, ReportOrder,
     RequestKey, RestartOrder, StartOrder,
 };
 pub use event::{CallOutcome, ConfigurationOutcome, Event, LinkEnd, Verification};
-pub use membership::{Certificate, Certificates, Credentials, MembershipState, MembershipView};
+
 pub use moment::{Moment, Monotonic};
 pub use record::{
     Configuration, ConfigurationRecord, Expiry, Meta, OperationRecord, OperationState, RestartCall,

@@ -14,7 +14,8 @@ const STICKY: u32 = 0o1000;
 
 /// Why it may not.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Untrusted {
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum Untrusted {
     #[error("{path}: {source}")]
     Unreadable { path: String, source: io::Error },
     #[error("{path} is no program, want a regular file")]
@@ -27,7 +28,10 @@ pub(super) enum Untrusted {
 
 /// Looks at the file and at every folder above it, on the path as it is written and on the one
 /// that symbolic links lead to. `owner` is trusted beside root.
-pub(super) fn check(program: &Path, owner: u32) -> Result<(), Untrusted> {
+///
+/// # Errors
+/// Names the file or folder that somebody else could have changed.
+pub fn check(program: &Path, owner: u32) -> Result<(), Untrusted> {
     let unreadable = |path: &Path, source| Untrusted::Unreadable { path: shown(path), source };
     let real = fs::canonicalize(program).map_err(|source| unreadable(program, source))?;
     for path in real.ancestors().chain(program.ancestors()) {
