@@ -3,10 +3,14 @@
 
 use std::{
     io,
-    os::fd::{AsFd, AsRawFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     sync::Once,
 };
 
+use nix::{
+    fcntl::{FcntlArg, OFlag, fcntl},
+    sys::socket::{SockType, getsockopt, sockopt},
+};
 use tokio::io::{Interest, unix::AsyncFd};
 
 /// Whether the kernel says that the wall clock is synchronised. False, with one warning, where the
@@ -58,6 +62,21 @@ pub(crate) const fn keep_heap_small() {}
 pub(crate) fn watch_readable(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an `OwnedFd` is open, and the same, for as long as the `AsyncFd` owns it.
     Ok(unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }?)
+}
+
+/// Makes reads and writes of a datagram socket return at once; leaves anything else as it is.
+///
+/// # Errors
+/// When the kernel refuses.
+pub(crate) fn set_nonblocking_datagram(fd: i32) -> io::Result<()> {
+    // SAFETY: the borrow ends with this function; a number that is not open gives EBADF.
+    let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+    if getsockopt(&fd, sockopt::SockType) != Ok(SockType::Datagram) {
+        return Ok(());
+    }
+    let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
+    fcntl(fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+    Ok(())
 }
 
 /// Most supplementary groups of a peer that are looked at.

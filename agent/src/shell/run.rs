@@ -4,11 +4,12 @@ use std::{collections::VecDeque, rc::Rc, sync::Arc, time::Duration};
 
 use terminal_core::{
     engine::{
-        Effect, Engine, Event, Identity, IdentityOrder, Moment, ReportOrder, Settings, Write,
+        Effect, Engine, Event, Identity, IdentityOrder, Moment, OperationState, ReportOrder,
+        Settings, Snapshot, Write,
     },
     protocol::{AgentFrame, Report, encode},
 };
-use terminal_hal::{Failure, mock::MockError, status::TerminalHealth};
+use terminal_hal::{Failure, OperationKind, mock::MockError, status::TerminalHealth};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::{Notify, mpsc},
@@ -161,7 +162,8 @@ impl Shell {
         // The bridge locks an application that connects, if it knew then that it has to.
         let is_told = lock.is_standing() && hardware::is_vendor(config.hal.payments);
         lock.booted(hal.power.is_some().then_some(boot_id));
-        if !is_told {
+        // What is unfinished is run again at once, and given up if it never ends.
+        if !is_told && !is_lock_unfinished(&snapshot) {
             lock_again(hal.payments.as_deref(), &lock).await;
         }
         let access = Access::open(&config, &verification_clock)?;
@@ -453,6 +455,15 @@ impl Shell {
         // The asker may be gone.
         let _ = call.reply.send(answer);
     }
+}
+
+fn is_lock_unfinished(snapshot: &Snapshot) -> bool {
+    let is_lock = |name: &str| {
+        [OperationKind::Lock, OperationKind::Unlock].into_iter().any(|kind| kind.as_str() == name)
+    };
+    snapshot.operations.iter().any(|operation| {
+        is_lock(&operation.operation) && matches!(operation.state, OperationState::Running { .. })
+    })
 }
 
 /// What the engine is told first. That the terminal is locked is known before its hardware has

@@ -201,7 +201,9 @@ impl World {
             Hostility::Garbage => "dance".to_owned(),
             Hostility::TooLarge => format!(r#"{{"type":"dance","x":"{}"}}"#, "x".repeat(65_536)),
         };
-        if self.cloud.welcomed_link().is_some() {
+        // On the link that the terminal has: an older one may be all that the cloud has welcomed.
+        let current = self.link_of(device);
+        if current.is_some() && current == self.cloud.welcomed_link() {
             self.cloud.was_hostile = true;
             self.counters.count("hostile", hostility_name(hostility));
             self.send_bytes(device, text.into_bytes());
