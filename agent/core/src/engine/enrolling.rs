@@ -109,7 +109,7 @@ impl Engine {
     /// Each code ends in a chosen state; what is not known is left to the time limit.
     fn on_enrolment_error(&mut self, error: &ErrorFrame, out: &mut Output<'_>) {
         let (code, message) = (error.code.as_str(), error.message.as_str());
-        tracing::warn!(code, message, "error from the cloud");
+        tracing::warn!(code, reason = message, "error from the cloud");
         let problem = bounded(&format!("{code}: {message}"), PROBLEM_CHARS_MAX);
         self.membership.problem = Some(problem);
         match error.code.as_str() {

@@ -49,7 +49,7 @@ impl Engine {
                 self.session.drain(asked, &mut out.effects, out.moment);
             }
             Ok(CloudFrame::Error(error)) => {
-                tracing::warn!(code = error.code, message = error.message, "error from the cloud");
+                tracing::warn!(code = error.code, reason = error.message, "error from the cloud");
             }
             Ok(_) => {
                 let message = "nothing but welcome may come first".to_owned();

@@ -29,7 +29,7 @@ impl Engine {
             return;
         }
         if let Some((code, message)) = self.overload(frame) {
-            tracing::warn!(operation_id = %frame.id, code, message, "operation not taken");
+            tracing::warn!(operation_id = %frame.id, code, reason = message, "operation not taken");
             out.send_error_about(code, message, frame.id);
             return;
         }
