@@ -215,6 +215,7 @@ impl World {
         let generation = self.devices[device].generation;
         let hardware = &mut self.devices[device].hardware;
         let Some(ticket) = hardware.ticket_of(id, generation) else { return };
+        let had_effect = hardware.entry(id).effects > 0;
         let Some(work) = hardware.work.get(&ticket) else { return };
         let is_hung = matches!(work.behaviour.end, CallEnd::Hangs { .. });
         let is_deaf = (work.behaviour.ignores_cancel || is_hung) && work.restart.is_none();
@@ -223,10 +224,13 @@ impl World {
         }
         self.counters.count("call", "cancelled");
         let failure = Failure::new(ErrorCode::Canceled, "withdrawn");
-        // An update that waits for its restart is installed all the same.
-        let failure = match (work.kind, work.restart.is_some()) {
-            (OperationKind::Update, true) => failure.with_side_effects(SideEffects::Partial),
-            _ => failure,
+        // An update that waits for its restart is installed all the same; and after a store that went
+        // back, an earlier call with this id may have had its effect.
+        let is_installed = work.kind == OperationKind::Update && work.restart.is_some();
+        let failure = if is_installed || had_effect {
+            failure.with_side_effects(SideEffects::Partial)
+        } else {
+            failure
         };
         if work.restart.is_none() && work.phase == Phase::Running {
             hardware.entry(id).state = State::Failed(failure.clone());
