@@ -98,6 +98,9 @@ Still running; Ctrl-C ends it. Try, in another shell:
   curl "{url}/v1/admin/terminals/operations?terminal_id={terminal}" \
     -H "Authorization: Bearer $TOKEN"
 
+  {url}/dashboard
+    in a browser: it asks for the token, and the browser about the demo's own certificate
+
   {binary} status     --config {config}
   {binary} operations --config {config}
 
