@@ -33,8 +33,16 @@ pub(super) struct ConfigurationState {
     calls: u64,
     /// What was not applied in time. These calls go on.
     given_up: BTreeMap<ConfigureCall, Configuration>,
-    /// What one of them has put in force all the same, and its digest.
-    late: Option<(Configuration, String)>,
+    /// What one of them has put in force all the same.
+    late: Option<Late>,
+}
+
+#[derive(Debug)]
+struct Late {
+    configuration: Configuration,
+    sha256: String,
+    /// The payment application has come back since, and may have forgotten it.
+    is_stale: bool,
 }
 
 #[derive(Debug)]
@@ -191,6 +199,9 @@ impl Engine {
         self.membership.forget_screen();
         let by_operation = !self.lane_is_free(Lane::Configuration);
         self.configuration.stale |= by_operation || self.configuration.is_running();
+        if let Some(late) = &mut self.configuration.late {
+            late.is_stale = true;
+        }
         self.configuration.reapply(out.moment.monotonic);
     }
 
@@ -267,8 +278,10 @@ impl Engine {
         out: &mut Output<'_>,
     ) {
         let given_up = self.configuration.given_up.remove(&call);
-        if let (Some(late), ConfigurationOutcome::Applied { sha256 }) = (given_up, outcome) {
-            self.configuration.late = Some((late, sha256.clone()));
+        if let (Some(configuration), ConfigurationOutcome::Applied { sha256 }) = (given_up, outcome)
+        {
+            let sha256 = sha256.clone();
+            self.configuration.late = Some(Late { configuration, sha256, is_stale: false });
             // It may have replaced what is on record.
             self.configuration.reapply(out.moment.monotonic);
             self.settle_late(out);
@@ -280,8 +293,9 @@ impl Engine {
         if self.configuration.newest().is_some() {
             return;
         }
-        if let Some((configuration, sha256)) = self.configuration.late.take() {
+        if let Some(Late { configuration, sha256, is_stale }) = self.configuration.late.take() {
             self.configuration_applied(configuration, &sha256, out);
+            self.configuration.stale |= is_stale;
         }
     }
 

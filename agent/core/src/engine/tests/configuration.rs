@@ -317,6 +317,30 @@ fn what_was_given_up_and_came_into_force_is_on_record_when_nothing_else_is() {
     }
 }
 
+// Rule 18
+#[test]
+fn what_came_into_force_late_is_applied_again_when_the_application_has_come_back_since() {
+    for comes_back in [true, false] {
+        let mut w = World::connected();
+        w.configuration(1);
+        w.lose_link();
+        w.wait(MINUTE_MS);
+        w.connect();
+        w.configuration(2);
+        w.configured(1, applied());
+        w.configured(2, unavailable());
+        if comes_back {
+            w.step(&Event::HalConnected);
+        } else {
+            w.wait(MINUTE_MS);
+        }
+        let effects = w.configured(2, rejected());
+        assert_eq!(stored(&w), (None, Some(1)));
+        let again = if comes_back { vec![1] } else { Vec::new() };
+        assert_eq!(effects.configured(), again);
+    }
+}
+
 /// Connected, with that revision wanted, a call of it given up and made again.
 fn made_again(revision: u64) -> (World, ConfigureCall, ConfigureCall) {
     let mut w = World::connected();
