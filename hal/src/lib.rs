@@ -27,6 +27,7 @@ pub mod linux;
 #[cfg(feature = "mock")]
 pub mod mock;
 pub mod operation;
+pub mod settings;
 pub mod status;
 pub mod text;
 pub mod time;
