@@ -79,6 +79,8 @@ pub struct ControlConfig {
     pub socket: PathBuf,
     /// User ids that may read, beside root and the agent's own.
     pub readers: Vec<u32>,
+    /// User ids that may also begin operations.
+    pub operators: Vec<u32>,
 }
 
 /// Where logs may be uploaded to.
@@ -241,7 +243,11 @@ fn checked(raw: RawConfig, problems: &mut Problems<'_>) -> Option<Config> {
             ballast_bytes: raw.store.ballast_kb.saturating_mul(1024),
             reserve_bytes: raw.store.reserve_kb.saturating_mul(1024),
         },
-        control: ControlConfig { socket: raw.control.socket, readers: raw.control.readers },
+        control: ControlConfig {
+            socket: raw.control.socket,
+            readers: raw.control.readers,
+            operators: raw.control.operators,
+        },
         allowed_operations,
         uploads: UploadConfig {
             hosts: raw.uploads.hosts,

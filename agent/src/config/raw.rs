@@ -103,11 +103,16 @@ pub(super) struct RawStore {
 pub(super) struct RawControl {
     pub(super) socket: PathBuf,
     pub(super) readers: Vec<u32>,
+    pub(super) operators: Vec<u32>,
 }
 
 impl Default for RawControl {
     fn default() -> Self {
-        Self { socket: "/run/terminal-agent/control.sock".into(), readers: Vec::new() }
+        Self {
+            socket: "/run/terminal-agent/control.sock".into(),
+            readers: Vec::new(),
+            operators: Vec::new(),
+        }
     }
 }
 

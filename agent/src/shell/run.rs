@@ -25,6 +25,7 @@ use super::{
     executor::{Executor, Hardware, lock_again},
     hardware::{self, HardwareNews},
     lock_record::LockRecord,
+    requests::{self, Requests},
     screen::Screen,
     surroundings::{boot, https_uploads, watch_network},
     watchdog::Watchdog,
@@ -113,6 +114,7 @@ struct Shell {
     uploads: Arc<Uploads>,
     control: mpsc::Receiver<ControlCall>,
     facts: Facts,
+    requests: Requests,
     alarm: Alarm,
     watchdog: Watchdog,
     verification_clock: Arc<VerificationClock>,
@@ -213,6 +215,7 @@ impl Shell {
             uploads,
             control,
             facts: Facts::default(),
+            requests: Requests::default(),
             alarm: Alarm::new()?,
             watchdog: Watchdog::from_environment(),
             verification_clock,
@@ -356,6 +359,7 @@ impl Shell {
                 }
             }
             Effect::Identity(order) => self.carry_out_identity(order),
+            Effect::Answer(answer) => self.requests.answer(&answer),
             Effect::Stop => return Ok(Next::Stop),
         }
         Ok(Next::GoOn)
@@ -447,8 +451,19 @@ impl Shell {
     }
 
     fn answer(&mut self, call: ControlCall) {
-        if call.request == ControlRequest::Activate {
-            self.arisen.push_back(Event::ActivationRequested);
+        match &call.request {
+            ControlRequest::Start(request) => {
+                match requests::from_control(request, call.uid) {
+                    Ok(request) => {
+                        self.requests.wait(&request, call.reply);
+                        self.arisen.push_back(Event::OperationRequested(Box::new(request)));
+                    }
+                    Err(problem) => drop(call.reply.send(control::unfit(&problem))),
+                }
+                return;
+            }
+            ControlRequest::Activate => self.arisen.push_back(Event::ActivationRequested),
+            ControlRequest::Status | ControlRequest::Operations => {}
         }
         let view = self.engine.view(&clock::moment());
         let answer = control::answer(&call.request, &self.facts, &view, &self.store);
