@@ -18,6 +18,9 @@ pub(super) fn status(answer: &Value) -> String {
     fact(&mut out, "clock", &clock(&answer["clock"]));
     fact(&mut out, "device up for", &duration(&answer["uptime_ms"]));
     fact(&mut out, "configuration", &format!("revision {}", answer["config_revision"]));
+    if let Some(next) = answer["end_of_day_next"].as_str() {
+        fact(&mut out, "next close", next);
+    }
     fact(&mut out, "unsent reports", &answer["unsent_reports"].to_string());
     fact(&mut out, "operations", &count_or_none(&answer["operations"]));
     running(&mut out, &answer["operations"]);

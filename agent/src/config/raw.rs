@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::hal::RawHal;
+use super::{hal::RawHal, schedule::RawSchedule};
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -21,6 +21,7 @@ pub(super) struct RawConfig {
     #[serde(default)]
     pub(super) uploads: RawUploads,
     pub(super) hal: RawHal,
+    pub(super) schedule: Option<RawSchedule>,
     #[serde(default)]
     pub(super) log: RawLog,
 }

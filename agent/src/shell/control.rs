@@ -17,7 +17,7 @@ use terminal_core::{
     engine::{EngineView, FinishedView, LinkView, MembershipState, MembershipView},
     protocol::ReportBody,
 };
-use terminal_hal::ErrorCode;
+use terminal_hal::{ErrorCode, Timestamp};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{UnixListener, UnixStream, unix::UCred},
@@ -208,6 +208,8 @@ pub(super) fn unfit(message: &str) -> Value {
 pub(super) struct Facts {
     /// Why there was no link, or no longer, the last time.
     pub(super) last_link_end: Option<String>,
+    /// When the schedule begins the next end of day, by the wall clock.
+    pub(super) end_of_day_next: Option<Timestamp>,
 }
 
 /// The answer of the agent.
@@ -254,6 +256,7 @@ pub(super) fn answer(
             "locked": view.status.health.locked,
             "config_revision": view.status.config_revision,
             "health": view.status.health,
+            "end_of_day_next": facts.end_of_day_next,
             "operations": running,
             "unsent_reports": view.status.unacked,
         }),

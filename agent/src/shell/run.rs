@@ -34,6 +34,7 @@ use crate::{
     config::Config,
     identity::IdentityError,
     link::{self, LinkEvent, LinkHandle, VerificationClock},
+    schedule::Schedule,
     store::{OpenedStore, Store, StoreError, StoreLimits},
     sys,
     uploads::{UploadLimits, Uploads},
@@ -114,6 +115,7 @@ struct Shell {
     uploads: Arc<Uploads>,
     control: mpsc::Receiver<ControlCall>,
     facts: Facts,
+    schedule: Option<Schedule>,
     requests: Requests,
     alarm: Alarm,
     watchdog: Watchdog,
@@ -215,6 +217,7 @@ impl Shell {
             uploads,
             control,
             facts: Facts::default(),
+            schedule: config.schedule,
             requests: Requests::default(),
             alarm: Alarm::new()?,
             watchdog: Watchdog::from_environment(),
@@ -268,7 +271,7 @@ impl Shell {
         let mut next = Some(first);
         let mut stepped = 0;
         while let Some(event) = next {
-            let moment = clock::moment();
+            let moment = self.moment();
             self.note(&event, &moment);
             self.engine.step(&moment, &event, &mut effects);
             stepped += 1;
@@ -278,6 +281,13 @@ impl Shell {
             next = if full { None } else { self.ready_event() };
         }
         self.carry_out(effects)
+    }
+
+    /// This moment, with what the schedule says of it.
+    fn moment(&self) -> Moment {
+        let moment = clock::moment();
+        let calendar = self.schedule.as_ref().and_then(|schedule| schedule.calendar(moment.wall));
+        Moment { calendar, ..moment }
     }
 
     /// What the shell itself has to know.
@@ -465,7 +475,9 @@ impl Shell {
             ControlRequest::Activate => self.arisen.push_back(Event::ActivationRequested),
             ControlRequest::Status | ControlRequest::Operations => {}
         }
-        let view = self.engine.view(&clock::moment());
+        let moment = self.moment();
+        self.facts.end_of_day_next = moment.calendar.map(|calendar| calendar.next);
+        let view = self.engine.view(&moment);
         let answer = control::answer(&call.request, &self.facts, &view, &self.store);
         // The asker may be gone.
         let _ = call.reply.send(answer);
