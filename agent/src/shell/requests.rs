@@ -3,10 +3,8 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use terminal_core::engine::{
-    LocalAnswer, LocalRefusal, LocalRequest, LocalTaken, limits::LOCAL_TRIGGER_CHARS_MAX,
-};
-use terminal_hal::{OperationId, OperationKind};
+use terminal_core::engine::{LocalAnswer, LocalRefusal, LocalRequest, LocalTaken};
+use terminal_hal::{OperationId, OperationKind, operation::OperationRequest, vendor};
 use tokio::sync::oneshot;
 
 use super::{
@@ -14,8 +12,8 @@ use super::{
     control::{self, StartRequest},
 };
 
-/// Longest key of a request: what names its source comes before it in the trigger.
-const KEY_CHARS_MAX: usize = LOCAL_TRIGGER_CHARS_MAX - 32;
+/// Longest key of a request, as on the vendor socket; the trigger has its source before it.
+const KEY_CHARS_MAX: usize = vendor::wire::NAME_CHARS_MAX;
 
 /// Who waits, by trigger: the same request may be made twice at a time.
 #[derive(Debug, Default)]
@@ -49,28 +47,40 @@ impl Requests {
 /// # Errors
 /// Says what is wrong with it.
 pub(super) fn from_control(request: &StartRequest, uid: u32) -> Result<LocalRequest, String> {
-    let kind = OperationKind::from_name(&request.operation).ok_or_else(|| {
+    let StartRequest { operation, parameters, key } = request.clone();
+    let key = key.unwrap_or_else(|| format!("{:032x}", clock::entropy()));
+    let request = OperationRequest { key, operation, parameters };
+    from_source("control", request, format!("user {uid}"))
+}
+
+/// A choice in a menu of the payment application.
+///
+/// # Errors
+/// Says what is wrong with it.
+pub(super) fn from_menu(request: OperationRequest) -> Result<LocalRequest, String> {
+    from_source("menu", request, "menu".to_owned())
+}
+
+fn from_source(
+    source: &str,
+    request: OperationRequest,
+    created_by: String,
+) -> Result<LocalRequest, String> {
+    let OperationRequest { key, operation, parameters } = request;
+    let kind = OperationKind::from_name(&operation).ok_or_else(|| {
         let known: Vec<_> = OperationKind::ALL.iter().map(|kind| kind.as_str()).collect();
-        format!("operation: got {:?}, want one of {}", request.operation, known.join(", "))
+        format!("operation: got {operation:?}, want one of {}", known.join(", "))
     })?;
-    let key = match &request.key {
-        Some(key) if key.is_empty() || key.chars().count() > KEY_CHARS_MAX => {
-            return Err(format!("key: want 1 to {KEY_CHARS_MAX} characters"));
-        }
-        Some(key) => key.clone(),
-        None => format!("{:032x}", clock::entropy()),
-    };
-    Ok(LocalRequest {
-        trigger: format!("control/{key}"),
-        kind,
-        parameters: request.parameters.clone(),
-        created_by: format!("user {uid}"),
-    })
+    if key.is_empty() || key.chars().count() > KEY_CHARS_MAX {
+        return Err(format!("key: want 1 to {KEY_CHARS_MAX} characters"));
+    }
+    Ok(LocalRequest { trigger: format!("{source}/{key}"), kind, parameters, created_by })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use terminal_core::engine::limits::LOCAL_TRIGGER_CHARS_MAX;
 
     fn request(key: Option<&str>) -> StartRequest {
         StartRequest {
@@ -86,6 +96,12 @@ mod tests {
         assert_eq!(trigger(Some("a")), trigger(Some("a")));
         assert_ne!(trigger(None), trigger(None));
         assert_eq!(from_control(&request(None), 1000).unwrap().created_by, "user 1000");
+        let parameters = serde_json::Map::new();
+        let chosen =
+            OperationRequest { key: "a".into(), operation: "end_of_day".into(), parameters };
+        let chosen = from_menu(chosen).unwrap();
+        assert_ne!(chosen.trigger, trigger(Some("a")));
+        assert_eq!(chosen.created_by, "menu");
     }
 
     #[test]
