@@ -220,6 +220,9 @@ pub struct OperationReport {
     pub clock_trusted: bool,
     /// Who asked.
     pub origin: Origin,
+    /// Who began it at the terminal; empty where the cloud did, which knows.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub created_by: String,
 }
 
 /// Completed with a result or failed with an error.

@@ -120,6 +120,7 @@ pub fn connect(socket: &Path) -> Vendor {
         allowed_uids: vec![0, nix::unistd::geteuid().as_raw()],
         agent_version: "test".to_owned(),
         standing_lock: tokio::sync::watch::channel(None).1,
+        requests: tokio::sync::mpsc::channel(1).0,
     })
 }
 
