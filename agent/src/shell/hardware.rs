@@ -149,7 +149,7 @@ fn mock(
 async fn watch_menu(mock: MockTerminal, requests: mpsc::Sender<OperationRequest>) {
     let mut said = None;
     loop {
-        let chosen = mock.script().chosen;
+        let chosen = mock.script().chosen.clone();
         if let Some(request) = chosen.clone().filter(|_| chosen != said) {
             if requests.send(request).await.is_err() {
                 return;
