@@ -16,6 +16,7 @@ mod hostile_peer;
 mod hostile_terminal;
 mod journal;
 mod link;
+mod local;
 mod mixed_hardware;
 mod offline;
 mod peers;
