@@ -513,11 +513,12 @@ const fn report_kind(body: &ReportBody) -> &'static str {
     }
 }
 
-const EVENTS: [EventName; 6] = [
+const EVENTS: [EventName; 7] = [
     EventName::Booted,
     EventName::StoreDamaged,
     EventName::EpochChanged,
     EventName::LateOutcome,
+    EventName::ApplicationHangs,
     EventName::StorageRecovered,
     EventName::CertificateExpiring,
 ];
@@ -528,6 +529,7 @@ const fn event_name(event: EventName) -> &'static str {
         EventName::StoreDamaged => "store_damaged",
         EventName::EpochChanged => "epoch_changed",
         EventName::LateOutcome => "late_outcome",
+        EventName::ApplicationHangs => "application_hangs",
         EventName::StorageRecovered => "storage_recovered",
         EventName::CertificateExpiring => "certificate_expiring",
         // What a reader makes of a name that it does not know.

@@ -165,4 +165,6 @@ pub struct RestartOrder {
     pub policy: Policy,
     /// Time until the engine gives up on the call, in milliseconds.
     pub time_left_ms: u64,
+    /// The payment application answers nothing: nobody can be asked to hold payments.
+    pub application_hangs: bool,
 }

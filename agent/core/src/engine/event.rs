@@ -154,6 +154,8 @@ pub enum CallOutcome {
     ReadyToRestart {
         /// Instance of the payment application before.
         instance: Option<String>,
+        /// The payment application answers nothing: payments are not held.
+        application_hangs: bool,
     },
 }
 

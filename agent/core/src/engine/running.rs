@@ -12,6 +12,7 @@ use super::{
     limits::{ATTEMPTS_MAX, PROGRESS_INTERVAL_MS},
     output::Output,
     record_lane,
+    restart::Ready,
 };
 use crate::protocol::{AgentFrame, ProgressFrame, Started};
 
@@ -221,9 +222,10 @@ impl Engine {
             CallOutcome::Deferred { retry_after_s } => {
                 self.defer(id, attempt, *retry_after_s, out);
             }
-            CallOutcome::ReadyToRestart { instance } => {
+            CallOutcome::ReadyToRestart { instance, application_hangs } => {
                 if matches!(self.live.get(&id), Some(Live::Executing { .. })) {
-                    self.call_restart(id, instance.clone(), out);
+                    let (instance, application_hangs) = (instance.clone(), *application_hangs);
+                    self.call_restart(id, Ready { instance, application_hangs }, out);
                 }
             }
         }

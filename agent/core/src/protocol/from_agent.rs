@@ -317,6 +317,8 @@ pub enum EventName {
     EpochChanged,
     /// A call came back after its deadline had been reported.
     LateOutcome,
+    /// The payment application answered nothing: a restart went on without holding payments.
+    ApplicationHangs,
     /// Storage is available again.
     StorageRecovered,
     /// Most of the life of the certificate is over, and it could not be renewed.

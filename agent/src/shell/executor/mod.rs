@@ -4,10 +4,12 @@
 //! that has been set in motion is answered by the next boot.
 
 mod close_first;
+mod hang;
 mod hold;
 mod lock;
 mod operations;
 mod questions;
+mod restart;
 mod update;
 
 use std::{collections::HashMap, future::Future, rc::Rc, sync::Arc, time::Duration};
@@ -81,7 +83,7 @@ impl Executor {
         let hardware = Rc::clone(&self.hardware);
         let events = self.events.clone();
         self.run(id, attempt, order.time_left_ms, |call| async move {
-            let outcome = operations::restart(&hardware, &call, &order).await;
+            let outcome = restart::restart(&hardware, &call, &order).await;
             if matches!(outcome, Some(CallOutcome::Completed(_))) {
                 let _ = events.send(Event::HalConnected).await;
             }
