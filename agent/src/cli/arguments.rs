@@ -17,6 +17,7 @@ usage: terminal-agent COMMAND [--config FILE] [--json]
   status       link, clock, current operation, queue and unsent reports of a running agent
   operations   operations that run or wait, and the newest verdicts
   activate     have a terminal that the cloud has deactivated activated again, with a code
+  discard      remove reports of an owner before this one: they are kept and never sent
   version      version of the agent and of the protocol
 
   --config FILE   configuration file (/etc/terminal-agent/agent.toml)
@@ -38,6 +39,7 @@ pub(super) enum Command {
     Status,
     Operations,
     Activate,
+    Discard,
     Version,
     Help,
 }
@@ -67,6 +69,7 @@ fn named(name: &str) -> Result<Command, lexopt::Error> {
         "status" => Command::Status,
         "operations" => Command::Operations,
         "activate" => Command::Activate,
+        "discard" => Command::Discard,
         "version" => Command::Version,
         "help" => Command::Help,
         _ => return Err(format!("unknown command {name:?}").into()),

@@ -19,6 +19,10 @@ pub(super) fn status(answer: &Value) -> String {
     fact(&mut out, "device up for", &duration(&answer["uptime_ms"]));
     fact(&mut out, "configuration", &format!("revision {}", answer["config_revision"]));
     fact(&mut out, "unsent reports", &answer["unsent_reports"].to_string());
+    if let Some(held @ 1..) = answer["held_reports"].as_u64() {
+        let held = format!("{held} of an owner before, never sent; `discard` removes them");
+        fact(&mut out, "held reports", &held);
+    }
     fact(&mut out, "operations", &count_or_none(&answer["operations"]));
     running(&mut out, &answer["operations"]);
     out
@@ -27,6 +31,11 @@ pub(super) fn status(answer: &Value) -> String {
 /// `activate`: what happens next.
 pub(super) fn activate(_: &Value) -> String {
     "the terminal asks the cloud for an activation code: see its screen, or `status`\n".to_owned()
+}
+
+/// `discard`: what is gone.
+pub(super) fn discard(answer: &Value) -> String {
+    format!("{} reports of an owner before are removed\n", answer["discarded"])
 }
 
 /// `operations`: what runs, what waits, what is done.

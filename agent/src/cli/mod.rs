@@ -55,6 +55,7 @@ fn execute(command: Command, config: PathBuf, json: bool) -> Result<String, Fail
         Command::Status => ask(&config, &ControlRequest::Status, json, human::status),
         Command::Operations => ask(&config, &ControlRequest::Operations, json, human::operations),
         Command::Activate => ask(&config, &ControlRequest::Activate, json, human::activate),
+        Command::Discard => ask(&config, &ControlRequest::Discard, json, human::discard),
     }
 }
 

@@ -45,13 +45,15 @@ pub enum ControlRequest {
     Operations,
     /// Have a deactivated terminal activated again.
     Activate,
+    /// Remove the reports of an owner before, which are never sent.
+    Discard,
 }
 
 impl ControlRequest {
     const fn only_reads(&self) -> bool {
         match self {
             Self::Status | Self::Operations => true,
-            Self::Activate => false,
+            Self::Activate | Self::Discard => false,
         }
     }
 }
@@ -215,6 +217,7 @@ pub(super) fn answer(
             "health": view.status.health,
             "operations": running,
             "unsent_reports": view.status.unacked,
+            "held_reports": view.held,
         }),
         ControlRequest::Operations => {
             let finished: Vec<Value> =
@@ -222,6 +225,7 @@ pub(super) fn answer(
             json!({ "operations": running, "finished": finished })
         }
         ControlRequest::Activate => activation(view),
+        ControlRequest::Discard => json!({ "discarded": view.held }),
     }
 }
 

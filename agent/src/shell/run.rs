@@ -447,8 +447,10 @@ impl Shell {
     }
 
     fn answer(&mut self, call: ControlCall) {
-        if call.request == ControlRequest::Activate {
-            self.arisen.push_back(Event::ActivationRequested);
+        match call.request {
+            ControlRequest::Activate => self.arisen.push_back(Event::ActivationRequested),
+            ControlRequest::Discard => self.arisen.push_back(Event::DiscardRequested),
+            ControlRequest::Status | ControlRequest::Operations => {}
         }
         let view = self.engine.view(&clock::moment());
         let answer = control::answer(&call.request, &self.facts, &view, &self.store);

@@ -23,6 +23,8 @@ mod exploration;
 mod frames;
 mod handover;
 mod link;
+mod ownership;
+mod probation;
 mod queueing;
 mod recovery;
 mod renewal;
