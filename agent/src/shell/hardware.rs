@@ -28,7 +28,7 @@ use crate::{
     link::VerificationClock,
 };
 
-/// News of the payment application lead to one look at its state per this time.
+/// News of the terminal lead to one look at its state per this time.
 const HEALTH_INTERVAL_MIN: Duration = Duration::from_secs(1);
 /// One of several sources of the terminal's state may take this long.
 const HEALTH_SOURCE_TIME_MAX: Duration = Duration::from_secs(2);
@@ -54,7 +54,7 @@ pub(super) async fn open(
     let runner = runner(config)?;
     let backends = Backends {
         mock: if hal.uses(|source| source == Source::Mock) {
-            mock(config, rebooting)?
+            mock(config, rebooting, tasks, news.health_changed.clone())?
         } else {
             Hal::default()
         },
@@ -116,7 +116,12 @@ impl Backends {
     }
 }
 
-fn mock(config: &Config, rebooting: &Arc<Notify>) -> Result<Hal, RunError> {
+fn mock(
+    config: &Config,
+    rebooting: &Arc<Notify>,
+    tasks: &LocalSet,
+    health_changed: mpsc::Sender<()>,
+) -> Result<Hal, RunError> {
     tracing::warn!("the hardware is simulated: nothing happens on a real terminal");
     let rebooting = Arc::clone(rebooting);
     let mock = MockTerminal::open(MockConfig {
@@ -128,7 +133,22 @@ fn mock(config: &Config, rebooting: &Arc<Notify>) -> Result<Hal, RunError> {
         on_reboot: Arc::new(move || rebooting.notify_one()),
         ..MockConfig::default()
     })?;
+    tasks.spawn_local(watch_screen(mock.clone(), health_changed));
     Ok(mock.hal())
+}
+
+/// Customers and menus change a screen without being asked to.
+async fn watch_screen(mock: MockTerminal, health_changed: mpsc::Sender<()>) {
+    let mut seen = mock.screen();
+    loop {
+        tokio::time::sleep(HEALTH_INTERVAL_MIN).await;
+        let now = mock.screen();
+        if now != seen {
+            // One request that waits is enough.
+            let _ = health_changed.try_send(());
+            seen = now;
+        }
+    }
 }
 
 /// What starts programs, with one record of those that run; it kills what an agent before this one

@@ -5,24 +5,15 @@ use serde_json::{Map, Value};
 use super::totals::CURRENCY;
 use crate::{
     api::SettingProblem,
+    operation::configure::limits::{
+        IDLE_CHARS_MAX, OFFLINE_AMOUNT_MAX, OFFLINE_QUEUE_MAX, RECEIPT_CHANNELS, TIP_AMOUNT_MAX,
+        TIP_PERCENT_MAX, TIP_SUGGESTIONS_MAX,
+    },
     text::{bounded, line_problem},
 };
 
 /// Problems that are listed; more help nobody.
 const PROBLEMS_MAX: usize = 32;
-/// Tip suggestions that fit on the screen.
-const SUGGESTIONS_MAX: usize = 4;
-/// Characters that fit on the idle screen.
-const IDLE_CHARS_MAX: usize = 60;
-/// Largest tip suggestion, in minor units.
-const TIP_AMOUNT_MAX: u64 = 1_000_000;
-/// Largest offline payment, in minor units.
-const OFFLINE_AMOUNT_MAX: u64 = 100_000_000;
-/// Longest offline queue.
-const OFFLINE_QUEUE_MAX: u64 = 10_000;
-
-const CHANNELS: [&str; 3] = ["print", "email", "sms"];
-
 /// Every problem of a configuration.
 pub(super) fn problems(config: &Map<String, Value>, has_printer: bool) -> Vec<SettingProblem> {
     let mut check = Check { problems: Vec::new() };
@@ -58,13 +49,13 @@ impl Check {
         let Some(tip) = self.section(config, "tip", &known) else { return };
         let mode = self.choice(tip, "tip.mode", &["percentage", "fixed"]);
         self.boolean(tip, "tip.allowCustom");
-        self.integer(tip, "tip.smartThreshold", 0, OFFLINE_AMOUNT_MAX);
+        self.integer(tip, "tip.smartThreshold", 0, u64::from(OFFLINE_AMOUNT_MAX));
         self.choice(tip, "tip.currency", &[CURRENCY]);
         let Some(suggestions) = present(tip, "tip.suggestions") else { return };
         if present(tip, "tip.mode").is_none() {
             self.add("tip.mode", "MISSING", "want percentage or fixed beside suggestions");
         }
-        let max = if mode == Some("fixed") { TIP_AMOUNT_MAX } else { 100 };
+        let max = if mode == Some("fixed") { TIP_AMOUNT_MAX } else { TIP_PERCENT_MAX };
         self.suggestions(suggestions, max);
     }
 
@@ -75,8 +66,8 @@ impl Check {
         let mut last = None;
         for (index, value) in list.iter().enumerate() {
             let path = format!("tip.suggestions[{index}]");
-            if index >= SUGGESTIONS_MAX {
-                let message = format!("got {}, want at most {SUGGESTIONS_MAX}", list.len());
+            if index >= TIP_SUGGESTIONS_MAX {
+                let message = format!("got {}, want at most {TIP_SUGGESTIONS_MAX}", list.len());
                 return self.add(&path, "TOO_MANY", message);
             }
             let number = self.number(value, &path, 1, max);
@@ -101,11 +92,11 @@ impl Check {
         }
         for (index, channel) in list.iter().enumerate() {
             let path = format!("{path}[{index}]");
-            if index >= CHANNELS.len() {
+            if index >= RECEIPT_CHANNELS.len() {
                 return self.add(&path, "TOO_MANY", format!("got {}, want 1 to 3", list.len()));
             }
             match channel.as_str() {
-                Some(name) if !CHANNELS.contains(&name) => {
+                Some(name) if !RECEIPT_CHANNELS.contains(&name) => {
                     self.add(&path, "UNSUPPORTED_VALUE", got(channel, "print, email or sms"));
                 }
                 Some(_) if list.iter().take(index).any(|before| before == channel) => {
@@ -137,9 +128,9 @@ impl Check {
         let known = ["enabled", "maxAmount", "maxQueue", "maxTotalAmount", "currency"];
         let Some(offline) = self.section(config, "offlineMode", &known) else { return };
         let enabled = self.boolean(offline, "offlineMode.enabled");
-        self.integer(offline, "offlineMode.maxAmount", 0, OFFLINE_AMOUNT_MAX);
-        self.integer(offline, "offlineMode.maxQueue", 1, OFFLINE_QUEUE_MAX);
-        self.integer(offline, "offlineMode.maxTotalAmount", 0, OFFLINE_AMOUNT_MAX);
+        self.integer(offline, "offlineMode.maxAmount", 0, u64::from(OFFLINE_AMOUNT_MAX));
+        self.integer(offline, "offlineMode.maxQueue", 1, u64::from(OFFLINE_QUEUE_MAX));
+        self.integer(offline, "offlineMode.maxTotalAmount", 0, u64::from(OFFLINE_AMOUNT_MAX));
         self.choice(offline, "offlineMode.currency", &[CURRENCY]);
         for path in ["offlineMode.maxAmount", "offlineMode.maxQueue"] {
             if enabled == Some(true) && present(offline, path).is_none() {

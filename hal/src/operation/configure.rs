@@ -9,6 +9,25 @@ use crate::text::bounded;
 /// Most paths that a result lists.
 pub const PATHS_MAX: usize = 64;
 
+/// Limits of the settings that everybody knows. A real payment application may have others; the
+/// simulated terminal and the simulated cloud have these.
+pub mod limits {
+    /// Tip suggestions on one screen.
+    pub const TIP_SUGGESTIONS_MAX: usize = 4;
+    /// Largest tip suggestion, in percent.
+    pub const TIP_PERCENT_MAX: u64 = 100;
+    /// Largest tip suggestion, in minor units.
+    pub const TIP_AMOUNT_MAX: u64 = 1_000_000;
+    /// Characters of the idle screen.
+    pub const IDLE_CHARS_MAX: usize = 60;
+    /// Largest offline payment, in minor units.
+    pub const OFFLINE_AMOUNT_MAX: u32 = 100_000_000;
+    /// Longest offline queue.
+    pub const OFFLINE_QUEUE_MAX: u32 = 10_000;
+    /// Ways to hand over a receipt.
+    pub const RECEIPT_CHANNELS: [&str; 3] = ["print", "email", "sms"];
+}
+
 /// A revision of the desired configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

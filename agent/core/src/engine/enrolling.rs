@@ -188,8 +188,7 @@ impl Engine {
     pub(super) fn on_link_closed(&mut self, end: &LinkEnd, out: &mut Output<'_>) {
         let endpoint = self.session.endpoint();
         self.membership.link_ended(end, endpoint, out.moment);
-        let is_on_probation =
-            self.membership.is_on_probation() && endpoint != Endpoint::Enrolment;
+        let is_on_probation = self.membership.is_on_probation() && endpoint != Endpoint::Enrolment;
         // Who asks at the other endpoint need not wait as long as one who cannot.
         match end {
             LinkEnd::CertificateExpired { reason } if self.membership.is_member() => {

@@ -107,10 +107,8 @@ fn the_same_id_again_changes_nothing() {
 #[test]
 fn what_runs_when_the_terminal_gets_another_id_is_dropped_and_its_end_is_nobodys() {
     let mut w = used();
-    let event = Event::IdentityAdopted {
-        terminal_id: "T-2".into(),
-        certificate: certificate(&w, 90),
-    };
+    let event =
+        Event::IdentityAdopted { terminal_id: "T-2".into(), certificate: certificate(&w, 90) };
     let attempt = w.attempt(10);
     let adopted = w.step(&event);
     assert!(adopted.has(&Effect::Abandon(id(10))));
@@ -126,10 +124,8 @@ fn what_was_noted_before_there_was_an_owner_is_the_first_ones() {
     w.identity.terminal_id.clear();
     w.store = super::store::Store::default();
     w.start_process(Some("torn page".into()));
-    let event = Event::IdentityAdopted {
-        terminal_id: "T-2".into(),
-        certificate: certificate(&w, 90),
-    };
+    let event =
+        Event::IdentityAdopted { terminal_id: "T-2".into(), certificate: certificate(&w, 90) };
     w.step(&event);
     w.identity.terminal_id = "T-2".into();
     w.wait(DAY_MS / 24);

@@ -24,11 +24,8 @@ const LIFE_DAYS: u64 = 90;
 fn resting() -> World {
     let mut w = world(Credentials::Enrolled(None));
     let newest = certificate(&w, LIFE_DAYS);
-    w.settings.credentials = Credentials::Enrolled(Some(Certificates {
-        newest,
-        before: None,
-        on_probation: false,
-    }));
+    w.settings.credentials =
+        Credentials::Enrolled(Some(Certificates { newest, before: None, on_probation: false }));
     w.restart();
     w
 }
