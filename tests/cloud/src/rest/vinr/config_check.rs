@@ -1,25 +1,15 @@
 //! The limits of a terminal's configuration, as the public page has them.
 
 use serde_json::{Map, Value};
+use terminal_hal::operation::configure::limits::{
+    IDLE_CHARS_MAX, OFFLINE_AMOUNT_MAX, OFFLINE_QUEUE_MAX, RECEIPT_CHANNELS, TIP_AMOUNT_MAX,
+    TIP_PERCENT_MAX, TIP_SUGGESTIONS_MAX,
+};
 
 use crate::rest::{
     error::FieldError,
     problems::{Fields, show},
 };
-
-/// Tip suggestions on one screen.
-const SUGGESTIONS_MAX: usize = 4;
-/// Largest fixed suggestion, in minor units.
-const FIXED_MAX: u64 = 1_000_000;
-/// Largest percentage.
-const PERCENT_MAX: u64 = 100;
-/// Characters of the idle screen.
-const IDLE_CHARS_MAX: usize = 60;
-/// Largest offline payment, in minor units.
-const OFFLINE_AMOUNT_MAX: u32 = 100_000_000;
-/// Longest offline queue.
-const OFFLINE_QUEUE_MAX: u32 = 10_000;
-const CHANNELS: [&str; 3] = ["print", "email", "sms"];
 
 /// Everything that is wrong with a configuration as a whole.
 pub(super) fn problems(config: &Map<String, Value>) -> Vec<FieldError> {
@@ -34,7 +24,7 @@ pub(super) fn problems(config: &Map<String, Value>) -> Vec<FieldError> {
 }
 
 fn tip(tip: &mut Fields) {
-    let mode = tip.choice("mode", &[("percentage", PERCENT_MAX), ("fixed", FIXED_MAX)]);
+    let mode = tip.choice("mode", &[("percentage", TIP_PERCENT_MAX), ("fixed", TIP_AMOUNT_MAX)]);
     tip.boolean("allowCustom");
     tip.integer("smartThreshold", 0, OFFLINE_AMOUNT_MAX);
     currency(tip);
@@ -42,12 +32,12 @@ fn tip(tip: &mut Fields) {
     let Some(max) = mode else {
         return tip.problem("mode", "want percentage or fixed beside suggestions");
     };
-    if suggestions.len() > SUGGESTIONS_MAX {
+    if suggestions.len() > TIP_SUGGESTIONS_MAX {
         let got = suggestions.len();
-        tip.problem("suggestions", format!("got {got}, want at most {SUGGESTIONS_MAX}"));
+        tip.problem("suggestions", format!("got {got}, want at most {TIP_SUGGESTIONS_MAX}"));
     }
     let mut least = 1;
-    for (index, value) in suggestions.iter().enumerate().take(SUGGESTIONS_MAX) {
+    for (index, value) in suggestions.iter().enumerate().take(TIP_SUGGESTIONS_MAX) {
         match value.as_u64().filter(|number| (least..=max).contains(number)) {
             Some(number) => least = number + 1,
             None => {
@@ -61,12 +51,14 @@ fn tip(tip: &mut Fields) {
 fn receipt(receipt: &mut Fields) {
     receipt.boolean("requireConsent");
     let Some(channels) = receipt.list("channels") else { return };
-    if !(1..=CHANNELS.len()).contains(&channels.len()) {
-        receipt
-            .problem("channels", format!("got {}, want 1 to {}", channels.len(), CHANNELS.len()));
+    if !(1..=RECEIPT_CHANNELS.len()).contains(&channels.len()) {
+        receipt.problem(
+            "channels",
+            format!("got {}, want 1 to {}", channels.len(), RECEIPT_CHANNELS.len()),
+        );
     }
-    for (index, channel) in channels.iter().enumerate().take(CHANNELS.len()) {
-        let known = channel.as_str().is_some_and(|name| CHANNELS.contains(&name));
+    for (index, channel) in channels.iter().enumerate().take(RECEIPT_CHANNELS.len()) {
+        let known = channel.as_str().is_some_and(|name| RECEIPT_CHANNELS.contains(&name));
         let again = channels.iter().take(index).any(|before| before == channel);
         if !known || again {
             let problem = format!("got {}, want print, email or sms, each once", show(channel));
