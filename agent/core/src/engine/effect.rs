@@ -81,7 +81,7 @@ pub enum IdentityOrder {
     /// Check this identity and make it durable as a whole. Answered by `IdentityAdopted` or
     /// `IdentityRefused`.
     Adopt(Box<Enrolled>),
-    /// The cloud has accepted these credentials: forget all others.
+    /// The cloud has accepted these credentials: they are good, forget all others.
     Keep(Endpoint),
     /// Forget every identity.
     Forget,

@@ -242,7 +242,7 @@ impl Engine {
                 self.configuration.applied_by_operation(record, result.revision, out);
             }
         }
-        if matches!(result, OperationResult::Lock(_) | OperationResult::Unlock(_)) {
+        if changes_what_is_seen(&result) {
             self.read_health(out);
         }
         self.complete(id, result, out);
@@ -308,5 +308,20 @@ impl Live {
                 Some(next_question.map_or(*deadline, |at| at.min(*deadline)))
             }
         }
+    }
+}
+
+/// Whether the heartbeat is too late for people to see what it did.
+const fn changes_what_is_seen(result: &OperationResult) -> bool {
+    match result {
+        OperationResult::Lock(_) | OperationResult::Unlock(_) | OperationResult::OpenMenu(_) => {
+            true
+        }
+        OperationResult::EndOfDay(_)
+        | OperationResult::SendLogs(_)
+        | OperationResult::CheckUpdate(_)
+        | OperationResult::Reboot(_)
+        | OperationResult::Update(_)
+        | OperationResult::Configure(_) => false,
     }
 }

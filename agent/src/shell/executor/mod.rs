@@ -25,6 +25,7 @@ use terminal_hal::{
     settings,
     status::TerminalHealth,
 };
+use terminal_redact::Redactor;
 use tokio::{
     sync::{Notify, mpsc},
     task::{AbortHandle, LocalSet},
@@ -140,6 +141,9 @@ impl Executor {
             // A terminal that has to be locked is, also while its application is away.
             health.locked |= hardware.lock.is_locked();
             health.storage_free_bytes = health.storage_free_bytes.or(storage_free_bytes);
+            if let Some(screen) = &mut health.screen {
+                screen.text = masked(&screen.text);
+            }
             let _ = events.send(Event::HealthObserved(Box::new(health))).await;
         });
     }
@@ -226,6 +230,16 @@ async fn apply_settings(
 }
 
 /// Always answers: unknown fields are absent.
+/// What an application wrongly shows must not leave the terminal.
+fn masked(text: &str) -> String {
+    let (mut redactor, mut masked) = (Redactor::new(), Vec::new());
+    if redactor.push(text.as_bytes(), &mut masked).is_err() {
+        return String::new();
+    }
+    redactor.finish(&mut masked);
+    String::from_utf8_lossy(&masked).into_owned()
+}
+
 async fn read_health(hal: &Hal) -> TerminalHealth {
     let Some(health) = &hal.health else { return TerminalHealth::default() };
     match tokio::time::timeout(HEALTH_TIME_MAX, health.health()).await {
