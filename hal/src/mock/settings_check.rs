@@ -5,11 +5,10 @@ use serde_json::{Map, Value};
 use super::totals::CURRENCY;
 use crate::{
     api::SettingProblem,
+    operation::configure::PROBLEMS_MAX,
     text::{bounded, line_problem},
 };
 
-/// Problems that are listed; more help nobody.
-const PROBLEMS_MAX: usize = 32;
 /// Tip suggestions that fit on the screen.
 const SUGGESTIONS_MAX: usize = 4;
 /// Characters that fit on the idle screen.
