@@ -6,7 +6,7 @@ usage: cloud.py --data FILE --certificate PEM --key PEM --client-ca PEM [--port 
 It says what happens as JSON lines on standard output, the first one {"listening": PORT}, and takes
 orders as JSON lines on standard input:
 
-    {"dispatch": "end_of_day", "terminal_id": "T1", "parameters": {}, "ttl_s": 900, "deadline_s": 300}
+    {"dispatch": "end_of_day", "terminal_id": "T1", "parameters": {}, "ttl_s": 900}
     {"cancel": ID}      {"cut": TERMINAL_ID}      {"show": ID}
 """
 
@@ -56,9 +56,9 @@ class Link:
         stored = self.db.execute("SELECT report_id FROM reports WHERE epoch = ? AND seq = ?",
                                  [self.epoch, acked]).fetchone()
         await write_frame(self.socket, {
-            "type": "welcome", "session_id": str(uuid.uuid4()), "server_time": time_text(time.time()),
-            "heartbeat_s": self.cloud.heartbeat_s, "ack_seq": acked,
-            "ack_report_id": stored and stored["report_id"]})
+            "type": "welcome", "session_id": str(uuid.uuid4()),
+            "server_time": time_text(time.time()), "heartbeat_s": self.cloud.heartbeat_s,
+            "ack_seq": acked, "ack_report_id": stored and stored["report_id"]})
 
     def advance(self):
         """Moves the mark to the last report without a gap before it."""
@@ -75,8 +75,9 @@ class Link:
 
     async def dispatch(self):
         """Sends what has no verdict, in order of creation, and what withdraws it."""
-        waiting = self.db.execute("SELECT * FROM operations WHERE terminal_id = ? AND verdict IS NULL"
-                                  " ORDER BY place", [self.terminal_id]).fetchall()
+        waiting = self.db.execute("SELECT * FROM operations WHERE terminal_id = ?"
+                                  " AND verdict IS NULL ORDER BY place",
+                                  [self.terminal_id]).fetchall()
         for row in waiting:
             if row["id"] not in self.dispatched:
                 await self.dispatch_one(row)
@@ -86,7 +87,8 @@ class Link:
     async def dispatch_one(self, row):
         epoch = row["first_epoch"] or self.epoch
         with self.db:
-            self.db.execute("UPDATE operations SET first_epoch = ? WHERE id = ?", [epoch, row["id"]])
+            self.db.execute("UPDATE operations SET first_epoch = ? WHERE id = ?",
+                            [epoch, row["id"]])
         left = max(0, int(row["ttl_s"] - (time.time() - row["created_at"])))
         await write_frame(self.socket, {**json.loads(row["frame"]), "ttl_s": left,
                                         "first_epoch": epoch})
@@ -119,7 +121,8 @@ class Link:
         """The terminal had no room: it and what was created after it is sent again, in order."""
         refused = self.db.execute("SELECT place FROM operations WHERE id = ?", [ref]).fetchone()
         if refused:
-            later = self.db.execute("SELECT id FROM operations WHERE place >= ?", [refused["place"]])
+            later = self.db.execute("SELECT id FROM operations WHERE place >= ?",
+                                    [refused["place"]])
             self.dispatched -= {row["id"] for row in later}
             self.cloud.start(self.dispatch())
 
@@ -237,10 +240,10 @@ class Cloud:
         elif "show" in order:
             row = self.db.execute("SELECT verdict FROM operations WHERE id = ?",
                                   [order["show"]]).fetchone()
-            count = self.db.execute("SELECT count(DISTINCT report_id) FROM reports WHERE frame LIKE ?",
-                                    [f'%"id": "{order["show"]}"%']).fetchone()[0]
+            count = self.db.execute("SELECT count(DISTINCT report_id) FROM reports"
+                                    " WHERE frame LIKE ?", [f'%"id": "{order["show"]}"%'])
             say(shown=order["show"], verdict=row and json.loads(row["verdict"] or "null"),
-                reports=count)
+                reports=count.fetchone()[0])
         for link in list(self.links.values()):
             try:
                 await link.dispatch()
@@ -261,7 +264,10 @@ async def main(options):
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
     while line := await lines.readline():
-        await cloud.obey(json.loads(line))
+        try:
+            await cloud.obey(json.loads(line))
+        except (ValueError, KeyError, TypeError) as problem:
+            say(not_an_order=repr(problem))
 
 
 if __name__ == "__main__":

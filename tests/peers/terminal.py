@@ -151,8 +151,9 @@ class Terminal:
         if again and (kind == "open_menu" or attempt > ATTEMPTS_MAX):
             raise Failed("INTERRUPTED", "the terminal was cut off in the middle", "unknown")
         with self.db:
-            self.db.execute("UPDATE operations SET attempt = ?, started_at = coalesce(started_at, ?)"
-                            " WHERE id = ?", [attempt, time.time(), row["id"]])
+            self.db.execute("UPDATE operations SET attempt = ?,"
+                            " started_at = coalesce(started_at, ?) WHERE id = ?",
+                            [attempt, time.time(), row["id"]])
         await self.send({"type": "started", "id": row["id"], "attempt": attempt})
         say(started=row["id"], attempt=attempt)
         deadline_s = min(max(frame["deadline_s"], 1), 86400)
@@ -204,10 +205,10 @@ class Terminal:
         row = self.one("SELECT * FROM operations WHERE id = ? AND seq IS NULL", ident)
         if not row:
             return
-        started_at = row["started_at"]
+        started_at, name = row["started_at"], json.loads(row["frame"])["operation"]
         duration_ms = int((time.time() - started_at) * 1000) if started_at else 0
         await self.report({
-            "kind": "operation", "id": ident, "operation": json.loads(row["frame"])["operation"][:64],
+            "kind": "operation", "id": ident, "operation": name[:64],
             "status": "FAILED" if failure else "COMPLETED", "result": result,
             "error": failure, "started_at": started_at and time_text(started_at),
             "finished_at": time_text(time.time()), "duration_ms": max(duration_ms, 0),

@@ -66,7 +66,8 @@ class WebSocket:
             first, second = await asyncio.wait_for(read(2), self.silence_s)
             size = second & 127
             if size > 125:
-                size = int.from_bytes(await asyncio.wait_for(read(2 if size == 126 else 8), 30))
+                more = await asyncio.wait_for(read(2 if size == 126 else 8), 30)
+                size = int.from_bytes(more, "big")
             if size > TEXT_BYTES_MAX:
                 await self.fail(1009, "too large")
             mask = await asyncio.wait_for(read(4), 30) if second & 128 else bytes(4)

@@ -48,6 +48,24 @@ fn payment(site: &Site, is_active: bool) -> Result<()> {
     }
 }
 
+/// A close that has begun and waits for a payment.
+async fn begin_to_close(site: &Site, cloud: &mut Peer) -> Result<String> {
+    payment(site, true)?;
+    let id = cloud.dispatch(site, "end_of_day", 900).await?;
+    cloud.says("started", &id).await?;
+    Ok(id)
+}
+
+/// A close during which the link is cut and comes back.
+async fn close_across_a_cut(site: &Site, cloud: &mut Peer) -> Result<String> {
+    let id = begin_to_close(site, cloud).await?;
+    cloud.tell(&json!({ "cut": site.terminal_id() }))?;
+    cloud.says("online", site.terminal_id()).await?;
+    payment(site, false)?;
+    cloud.report(&id).await?;
+    Ok(id)
+}
+
 fn effects(site: &Site, id: &str) -> Result<u64> {
     Ok(site.mock_state()?["effects"][id]["count"].as_u64().unwrap_or(0))
 }
@@ -70,9 +88,7 @@ async fn our_agent_serves_a_cloud_in_python() -> Result<()> {
     let verdict = settled(&mut cloud, &late, "FAILED").await?;
     assert_eq!(verdict["error"]["code"], "EXPIRED");
     // What waits behind a close is withdrawn.
-    payment(&site, true)?;
-    let running = cloud.dispatch(&site, "end_of_day", 900).await?;
-    cloud.says("started", &running).await?;
+    let running = begin_to_close(&site, &mut cloud).await?;
     let waiting = cloud.dispatch(&site, "check_update", 900).await?;
     cloud.says("accepted", &waiting).await?;
     cloud.tell(&json!({ "cancel": waiting }))?;
@@ -99,26 +115,15 @@ async fn our_agent_and_a_cloud_in_python_are_cut_and_killed_and_nothing_happens_
     let site = site().await?;
     let (mut cloud, port, agent) = our_agent(&site).await?;
 
-    payment(&site, true)?;
-    let cut = cloud.dispatch(&site, "end_of_day", 900).await?;
-    cloud.says("started", &cut).await?;
-    cloud.tell(&json!({ "cut": site.terminal_id() }))?;
-    cloud.says("online", site.terminal_id()).await?;
-    payment(&site, false)?;
-    cloud.report(&cut).await?;
-
-    payment(&site, true)?;
-    let killed = cloud.dispatch(&site, "end_of_day", 900).await?;
-    cloud.says("started", &killed).await?;
+    let cut = close_across_a_cut(&site, &mut cloud).await?;
+    let killed = begin_to_close(&site, &mut cloud).await?;
     agent.kill_9()?;
     cloud.says("online", site.terminal_id()).await?;
     payment(&site, false)?;
     let report = cloud.report(&killed).await?;
     assert_eq!(report["attempt"], 2, "{report}");
 
-    payment(&site, true)?;
-    let forgotten = cloud.dispatch(&site, "end_of_day", 900).await?;
-    cloud.says("started", &forgotten).await?;
+    let forgotten = begin_to_close(&site, &mut cloud).await?;
     drop(cloud);
     payment(&site, false)?;
     let (mut cloud, _) = Peer::cloud(&site, port).await?;
@@ -209,17 +214,8 @@ async fn the_two_in_python_serve_each_other() -> Result<()> {
     let agent = Peer::agent(&site, port)?;
     cloud.says("online", site.terminal_id()).await?;
 
-    payment(&site, true)?;
-    let cut = cloud.dispatch(&site, "end_of_day", 900).await?;
-    cloud.says("started", &cut).await?;
-    cloud.tell(&json!({ "cut": site.terminal_id() }))?;
-    cloud.says("online", site.terminal_id()).await?;
-    payment(&site, false)?;
-    cloud.report(&cut).await?;
-
-    payment(&site, true)?;
-    let killed = cloud.dispatch(&site, "end_of_day", 900).await?;
-    cloud.says("started", &killed).await?;
+    let cut = close_across_a_cut(&site, &mut cloud).await?;
+    let killed = begin_to_close(&site, &mut cloud).await?;
     drop(agent);
     drop(cloud);
     payment(&site, false)?;
