@@ -29,6 +29,7 @@ pub mod mock;
 pub mod operation;
 #[cfg(feature = "schema")]
 pub mod schema;
+pub mod settings;
 pub mod status;
 pub mod text;
 pub mod time;

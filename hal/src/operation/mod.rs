@@ -23,6 +23,19 @@ pub use reboot::{RebootParameters, RebootResult};
 pub use send_logs::{SendLogsParameters, SendLogsResult};
 pub use update::{UpdateParameters, UpdateResult};
 
+/// What somebody at the terminal has chosen, such as in a menu of the payment application.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OperationRequest {
+    /// Names the choice: the same key is the same operation, however often it is said.
+    pub key: String,
+    /// Name of its kind.
+    pub operation: String,
+    /// Of the kind.
+    #[serde(default)]
+    pub parameters: Map<String, Value>,
+}
+
 /// What the cloud can ask a terminal to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

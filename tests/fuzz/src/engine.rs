@@ -239,6 +239,7 @@ impl Life<'_> {
             | Effect::UploadAcked(_)
             | Effect::UploadRefused { .. }
             | Effect::AllowUploads
+            | Effect::Answer(_)
             | Effect::Stop => Event::Woken,
         }
     }

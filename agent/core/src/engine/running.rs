@@ -88,7 +88,7 @@ impl Engine {
     /// Whether what was admitted when it came may still run: settings, the agent itself or the
     /// configuration may have changed since.
     pub(super) fn check_start(&self, record: &OperationRecord) -> Result<(), Failure> {
-        let kind = self.runnable_kind(&record.operation)?;
+        let kind = self.runnable_kind(&record.operation, record.origin)?;
         if self.overdue.iter().any(|call| kind::same_capability(call.kind, kind)) {
             let reason = "an earlier call to this part of the terminal has not come back";
             return Err(Failure::new(ErrorCode::HalUnavailable, reason));

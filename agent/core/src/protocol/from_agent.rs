@@ -16,7 +16,7 @@ use super::{
     check::{Check, check_line, check_range, check_sha256},
 };
 use crate::engine::limits::{
-    ATTEMPTS_MAX, OPERATION_NAME_CHARS_MAX, PHASE_CHARS_MAX, UNFINISHED_MAX,
+    ATTEMPTS_MAX, CREATED_BY_CHARS_MAX, OPERATION_NAME_CHARS_MAX, PHASE_CHARS_MAX, UNFINISHED_MAX,
 };
 
 /// Any frame from the terminal.
@@ -281,11 +281,16 @@ pub struct OperationReport {
     pub clock_trusted: bool,
     /// Who asked.
     pub origin: Origin,
+    /// Who began it at the terminal; empty where the cloud did, which knows.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(length(max = CREATED_BY_CHARS_MAX), regex(pattern = terminal_hal::schema::LINE)))]
+    pub created_by: String,
 }
 
 impl Check for OperationReport {
     fn check(&self) -> Result<(), String> {
         check_line("operation", &self.operation, 0..=OPERATION_NAME_CHARS_MAX)?;
+        check_line("created_by", &self.created_by, 0..=CREATED_BY_CHARS_MAX)?;
         self.outcome.check()
     }
 }

@@ -137,9 +137,10 @@ function operationRow(operation) {
   const row = node("li");
   const at = new Date(operation.created_at).toLocaleTimeString();
   const reason = operation.error?.failure_reason ?? "";
+  const begun = operation.origin === "local" ? ` · begun there by ${operation.created_by}` : "";
   row.append(
     node("span", operation.status, { class: `status ${operation.status}` }),
-    ` ${operation.operation} · ${at} ${reason}`,
+    ` ${operation.operation} · ${at}${begun} ${reason}`,
   );
   if (operation.status === "PENDING" && operation.progress) {
     const { phase, percent } = operation.progress;

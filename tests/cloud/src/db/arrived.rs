@@ -58,6 +58,8 @@ pub(crate) struct Verdict {
     pub(crate) attempt: Option<u64>,
     pub(crate) duration_ms: Option<u64>,
     pub(crate) is_local: bool,
+    /// Who began it at the terminal.
+    pub(crate) created_by: Option<String>,
 }
 
 impl Arrived {
@@ -132,6 +134,7 @@ fn read(frame: &Value) -> Option<Verdict> {
         attempt: frame["attempt"].as_u64(),
         duration_ms: frame["duration_ms"].as_u64(),
         is_local: frame["origin"] == "local",
+        created_by: frame["created_by"].as_str().map(str::to_owned),
     })
 }
 
