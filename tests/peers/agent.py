@@ -130,8 +130,9 @@ class Link:
         elif kind == "configuration":
             await terminal.configure(field(frame, "revision", int))
         elif kind == "reconnect":
-            most = [field(frame, "after_s", int), frame.get("spread_s", 0)]
-            after_s, spread_s = (min(max(value, 0), 3600) for value in most)
+            frame = {"spread_s": 0, **frame}
+            after_s, spread_s = (min(field(frame, name, int), 3600)
+                                 for name in ("after_s", "spread_s"))
             await self.socket.close(1000, "reconnect")
             raise Reconnect(after_s + random.uniform(0, spread_s))
         elif kind == "error":

@@ -32,6 +32,7 @@ CREATE TABLE IF NOT EXISTS reports (
 CREATE TABLE IF NOT EXISTS epochs (epoch TEXT PRIMARY KEY, acked INTEGER, gaps INTEGER DEFAULT 0);
 """
 AGAIN_S = 5
+VERDICTS = ("COMPLETED", "FAILED")
 DAY_S = 86400
 
 
@@ -42,7 +43,7 @@ class Link:
         self.cloud, self.db, self.socket = cloud, cloud.db, socket
         self.terminal_id = field(hello, "terminal_id", str)
         self.epoch = field(hello, "store_epoch", str)
-        self.unfinished = {one["id"] for one in field(hello, "unfinished", list)}
+        self.unfinished = {field(one, "id", str) for one in field(hello, "unfinished", list)}
         self.first_seq = field(field(hello, "outbox", dict), "first_seq", int)
         self.dispatched = set(self.unfinished)
 
@@ -85,6 +86,7 @@ class Link:
                 await write_frame(self.socket, {"type": "cancel", "id": row["id"]})
 
     async def dispatch_one(self, row):
+        self.dispatched.add(row["id"])
         epoch = row["first_epoch"] or self.epoch
         with self.db:
             self.db.execute("UPDATE operations SET first_epoch = ? WHERE id = ?",
@@ -92,7 +94,6 @@ class Link:
         left = max(0, int(row["ttl_s"] - (time.time() - row["created_at"])))
         await write_frame(self.socket, {**json.loads(row["frame"]), "ttl_s": left,
                                         "first_epoch": epoch})
-        self.dispatched.add(row["id"])
         say(dispatched=row["id"])
 
     async def take(self, frame):
@@ -130,17 +131,19 @@ class Link:
         """On the disk before the ack; the first verdict of an operation wins."""
         epoch, seq = field(report, "store_epoch", str), field(report, "seq", int)
         report_id, kind = field(report, "report_id", str), report.get("kind")
-        if not 1 <= seq < 2**63:
-            raise Invalid("seq: want 1 to 2^63-1")
+        if seq == 0 or epoch != self.epoch:
+            raise Invalid("want a seq from 1 on, of the epoch of hello")
         with self.db:
             self.db.execute("INSERT OR IGNORE INTO reports VALUES (?, ?, ?, ?, ?)",
                             [epoch, seq, self.terminal_id, report_id, json.dumps(report)])
-            if kind == "operation" and report.get("status") in ("COMPLETED", "FAILED"):
+            ident, status = report.get("id"), report.get("status")
+            if kind == "operation" and isinstance(ident, str) and status in VERDICTS:
                 # An id that this cloud did not mint began on the terminal, or was forgotten.
                 self.db.execute(
                     "INSERT INTO operations (id, terminal_id, verdict) VALUES (?1, ?2, ?3)"
-                    " ON CONFLICT (id) DO UPDATE SET verdict = coalesce(verdict, ?3)",
-                    [report.get("id"), self.terminal_id, json.dumps(report)])
+                    " ON CONFLICT (id) DO UPDATE SET verdict = ?3"
+                    " WHERE verdict IS NULL AND terminal_id = ?2",
+                    [ident, self.terminal_id, json.dumps(report)])
             acked = self.advance()
         say(report=report)
         await write_frame(self.socket, {"type": "ack", "store_epoch": epoch, "seq": acked})
@@ -193,10 +196,12 @@ class Cloud:
             link = Link(self, socket, hello)
         except Invalid as problem:
             await socket.fail(1007, str(problem))
-        older, self.links[link.terminal_id] = self.links.get(link.terminal_id), link
+        older = self.links.pop(link.terminal_id, None)
         if older:
             await older.socket.close(4409, "replaced")
         await link.welcome()
+        # From now on operations may be sent.
+        self.links[link.terminal_id] = link
         say(online=link.terminal_id)
         return link
 

@@ -40,10 +40,12 @@ def seconds_of(text):
 
 
 def field(frame, name, kind):
-    """A required field; integers of frames are never negative."""
-    value = frame.get(name)
-    if not isinstance(value, kind) or (kind is int and (isinstance(value, bool) or value < 0)):
+    """A required field; integers are never negative, nor larger than a database can hold."""
+    value = frame.get(name) if isinstance(frame, dict) else None
+    if not isinstance(value, kind) or isinstance(value, bool):
         raise Invalid(f"{name} is missing or no {kind.__name__}")
+    if kind is int and not 0 <= value < 2**63:
+        raise Invalid(f"{name} is {value}, want 0 to 2^63-1")
     return value
 
 
@@ -67,7 +69,7 @@ async def read_frame(socket):
         return message
     try:
         frame = json.loads(message)
-    except ValueError:
+    except (ValueError, RecursionError):
         frame = None
     if not isinstance(frame, dict) or not isinstance(frame.get("type"), str):
         await socket.fail(1007, "not a frame")

@@ -22,7 +22,7 @@ CREATE TABLE IF NOT EXISTS reports (
     seq INTEGER PRIMARY KEY, report_id TEXT, body TEXT, acked INTEGER DEFAULT 0);
 CREATE TABLE IF NOT EXISTS effects (id TEXT, at REAL);
 """
-PARAMETERS = {"end_of_day": {"operator_id", "mode", "print_report"}, "check_update": {"channel"},
+PARAMETERS = {"end_of_day": {"operator_id"}, "check_update": {"channel"},
               "open_menu": {"menu", "timeout_s"}}
 ATTEMPTS_MAX, IN_FLIGHT_MAX, UNFINISHED_MAX, AHEAD_S_MAX = 3, 64, 512, (30 * 24 + 1) * 3600
 
@@ -77,6 +77,8 @@ class Terminal:
 
     async def take(self, frame):
         """The intent is on the disk before `accepted` says so."""
+        frame = {"parameters": {}, "policy": {}, **frame}
+        field(frame, "parameters", dict), field(frame, "policy", dict)
         ident, kind = id_field(frame, "id"), field(frame, "operation", str)
         ttl_s, _ = field(frame, "ttl_s", int), field(frame, "deadline_s", int)
         not_after = seconds_of(field(frame, "not_after", str))
@@ -118,14 +120,14 @@ class Terminal:
             raise Failed("INVALID_PARAMETERS", "not_after: want at most 30 d ahead")
         if kind not in PARAMETERS:
             raise Failed("UNSUPPORTED_OPERATION", f"this terminal has no {kind}"[:256])
-        unknown = set(frame.get("parameters", {})) - PARAMETERS[kind]
+        unknown = set(frame["parameters"]) - PARAMETERS[kind]
         if unknown:
             raise Failed("INVALID_PARAMETERS", f"unknown parameter {min(unknown)}"[:256])
         if frame["ttl_s"] == 0:
             raise Failed("EXPIRED", "ttl_s is 0")
         if frame.get("first_epoch") not in (None, self.meta("epoch")) and kind == "open_menu":
             raise Failed("OUTCOME_UNKNOWN", "the memory of this terminal was lost", "unknown")
-        if waiting and frame.get("policy", {}).get("if_busy") == "reject":
+        if waiting and frame["policy"].get("if_busy") == "reject":
             raise Failed("BUSY_OPERATION", "another operation is not finished", retry_after_s=5)
 
     async def work(self):

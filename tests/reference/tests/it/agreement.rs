@@ -91,13 +91,14 @@ fn one_of_each_shape() -> Vec<Example> {
 }
 
 /// What the two cannot agree on.
-const DIFFERENCES: [&str; 6] = [
+const DIFFERENCES: [&str; 7] = [
     "a uuid is also read in capitals",
     "a time is also read with a space or in small letters",
     "to JSON Schema 1.0 and 1e300 are integers",
     "the limit of csr counts bytes",
     "the kind of a report is also read from its number in the list of kinds",
     "an object within a frame is also read from a list of the values of its fields",
+    "a time may be before 1970 by its offset alone",
 ];
 
 fn difference(mutation: &Mutation, codec_takes: bool) -> Option<&'static str> {
@@ -106,6 +107,7 @@ fn difference(mutation: &Mutation, codec_takes: bool) -> Option<&'static str> {
     match value {
         Value::String(text) if codec_takes && is_time(text) => Some(DIFFERENCES[1]),
         Value::String(text) if codec_takes && text.len() == 36 => Some(DIFFERENCES[0]),
+        Value::String(text) if text.starts_with("1970-") => Some(DIFFERENCES[6]),
         Value::String(_) if mutation.pointer == "/csr" => Some(DIFFERENCES[3]),
         Value::Array(_) if codec_takes => Some(DIFFERENCES[5]),
         Value::Number(_) if codec_takes && mutation.pointer == "/kind" => Some(DIFFERENCES[4]),

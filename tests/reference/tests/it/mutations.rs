@@ -1,6 +1,6 @@
 //! Wrong documents made of a right one: every value in it is replaced, lengthened or taken away.
 
-use std::{collections::BTreeSet, fmt};
+use std::{collections::BTreeSet, fmt, sync::LazyLock};
 
 use serde_json::{Value, json};
 use terminal_reference::files;
@@ -26,14 +26,13 @@ impl fmt::Debug for Mutation {
 
 /// Every change of a document, but for pointers that begin with one of `skip`.
 pub(crate) fn mutations(document: &Value, skip: &[&str]) -> Vec<Mutation> {
-    let sizes = sizes();
     let mut all = Vec::new();
     for pointer in pointers(document, "") {
         if skip.iter().any(|skip| pointer.starts_with(skip)) {
             continue;
         }
         let old = document.pointer(&pointer).unwrap();
-        for value in replacements(old, &sizes) {
+        for value in replacements(old, &SIZES) {
             let mut document = document.clone();
             *document.pointer_mut(&pointer).unwrap() = value.clone();
             all.push(Mutation { pointer: pointer.clone(), value: Some(value), document });
@@ -105,11 +104,13 @@ fn replacements(old: &Value, sizes: &BTreeSet<i64>) -> Vec<Value> {
 }
 
 /// Times at the edges of what can be said and of what is read.
-const TIMES: [&str; 10] = [
+const TIMES: [&str; 12] = [
     "2026-06-29T09:00:00Z",
     "2026-06-29T11:00:00.5+02:00",
     "1970-01-01T00:00:00Z",
+    "1970-01-01T00:00:00+01:00",
     "1969-12-31T23:59:59Z",
+    "2026-06-29t09:00:00z",
     "9999-12-31T23:59:59.999Z",
     "10000-01-01T00:00:00Z",
     "2026-02-30T09:00:00Z",
@@ -124,13 +125,13 @@ fn repeated(unit: &str, sizes: &BTreeSet<i64>) -> Vec<Value> {
 }
 
 /// Every limit that stands in any schema, and its neighbours.
-fn sizes() -> BTreeSet<i64> {
+static SIZES: LazyLock<BTreeSet<i64>> = LazyLock::new(|| {
     let mut sizes = BTreeSet::from([-1, 0, 1]);
     for text in files().values() {
         limits(&serde_json::from_str(text).unwrap(), &mut sizes);
     }
     sizes
-}
+});
 
 fn limits(schema: &Value, sizes: &mut BTreeSet<i64>) {
     match schema {

@@ -32,15 +32,17 @@ fn the_terminal_and_the_schema_refuse_the_same_parameters() {
 }
 
 /// What no schema can say, beside the names of the headers that the terminal sets itself.
-const DIFFERENCES: [&str; 3] = [
+const DIFFERENCES: [&str; 4] = [
     "from and to are in the wrong order, or too far apart",
     "a time is also read with a space or in small letters",
     "to JSON Schema 1.0 and 1e300 are integers",
+    "a time may be before 1970 by its offset alone",
 ];
 
 fn difference(pointer: &str, value: Option<&Value>) -> Option<&'static str> {
     match value? {
         Value::String(text) if text.contains(['t', ' ']) => Some(DIFFERENCES[1]),
+        Value::String(text) if text == "1970-01-01T00:00:00+01:00" => Some(DIFFERENCES[3]),
         Value::String(_) | Value::Null if matches!(pointer, "/from" | "/to") => {
             Some(DIFFERENCES[0])
         }
