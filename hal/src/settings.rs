@@ -8,12 +8,10 @@
 use serde_json::{Map, Value};
 
 use crate::{
-    operation::SettingProblem,
+    operation::{SettingProblem, configure::PROBLEMS_MAX},
     text::{bounded, line_problem},
 };
 
-/// Problems that are listed; more help nobody.
-pub const PROBLEMS_MAX: usize = 32;
 /// Tip suggestions that fit on the screen.
 const SUGGESTIONS_MAX: usize = 4;
 /// Largest tip suggestion in percent.

@@ -22,7 +22,7 @@ use crate::{
     api::SettingsOutcome,
     operation::{
         SettingProblem,
-        configure::{ConfigureResult, PATHS_MAX},
+        configure::{ConfigureResult, PATHS_MAX, PROBLEMS_MAX},
     },
     settings,
     status::Printer,
@@ -65,7 +65,7 @@ impl Shared {
     }
 }
 
-/// Everything that keeps a configuration from being applied, at most [`settings::PROBLEMS_MAX`].
+/// Everything that keeps a configuration from being applied, at most [`PROBLEMS_MAX`].
 fn problems(config: &Map<String, Value>, has_printer: bool) -> Vec<SettingProblem> {
     let mut problems = settings::unknown(config);
     problems.extend(settings::problems(config));
@@ -92,7 +92,7 @@ fn problems(config: &Map<String, Value>, has_printer: bool) -> Vec<SettingProble
             problems.push(lacks(format!("{section}.currency"), "UNSUPPORTED_VALUE", message));
         }
     }
-    problems.truncate(settings::PROBLEMS_MAX);
+    problems.truncate(PROBLEMS_MAX);
     problems
 }
 

@@ -23,6 +23,7 @@ mod mixed_hardware;
 mod offline;
 mod peers;
 mod product_path;
+mod python;
 mod random_kills;
 mod rauc;
 mod read_only;

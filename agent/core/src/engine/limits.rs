@@ -46,6 +46,8 @@ pub const OVERDUE_INTERVAL_MS: u64 = 30_000;
 pub const CONFIGURE_RETRY_MS: u64 = 30_000;
 /// Applying a configuration may take this long.
 pub const CONFIGURE_MS_MAX: u64 = 60_000;
+/// Longest `phase` of `progress`.
+pub const PHASE_CHARS_MAX: usize = 32;
 /// Between two `progress` frames of one operation.
 pub const PROGRESS_INTERVAL_MS: u64 = 1_000;
 /// Deletions that may wait for the next commit.

@@ -9,7 +9,7 @@ use super::{
     CallOutcome, Effect, Engine, Monotonic, OperationRecord, OperationState, RestartCall,
     StartOrder, Write,
     kind::{self, Lane, Recovery},
-    limits::{ATTEMPTS_MAX, PROGRESS_INTERVAL_MS},
+    limits::{ATTEMPTS_MAX, PHASE_CHARS_MAX, PROGRESS_INTERVAL_MS},
     output::Output,
     record_lane,
     restart::Ready,
@@ -200,7 +200,8 @@ impl Engine {
         }
         *progress_at = Some(now);
         if self.session.is_up() {
-            let phase = bounded(phase, 32);
+            let phase = bounded(phase, PHASE_CHARS_MAX);
+            let percent = percent.map(|percent| percent.min(100));
             out.send(AgentFrame::Progress(ProgressFrame { id, phase, percent }));
         }
     }
