@@ -9,7 +9,6 @@ use terminal_hal::{
     child::Runner,
     exec::{self, ExecConfig},
     linux,
-    mock::{MockConfig, MockTerminal},
     status::TerminalHealth,
     vendor::{StandingLock, Vendor, VendorConfig, VendorNews},
 };
@@ -19,6 +18,8 @@ use tokio::{
     time::timeout,
 };
 
+#[cfg_attr(not(feature = "mock"), path = "hardware/no_mock.rs")]
+mod mock;
 mod unusable;
 mod updates;
 
@@ -53,11 +54,7 @@ pub(super) async fn open(
     let hal = &config.hal;
     let runner = runner(config)?;
     let backends = Backends {
-        mock: if hal.uses(|source| source == Source::Mock) {
-            mock(config, rebooting)?
-        } else {
-            Hal::default()
-        },
+        mock: mock::open(config, rebooting)?,
         vendor: vendor(hal, tasks, news, standing_lock).await?,
         exec: runner.as_ref().map(|runner| exec(hal.exec.clone(), runner)).unwrap_or_default(),
         linux: runner
@@ -114,21 +111,6 @@ impl Backends {
             Source::Ab | Source::Rauc => &self.none,
         }
     }
-}
-
-fn mock(config: &Config, rebooting: &Arc<Notify>) -> Result<Hal, RunError> {
-    tracing::warn!("the hardware is simulated: nothing happens on a real terminal");
-    let rebooting = Arc::clone(rebooting);
-    let mock = MockTerminal::open(MockConfig {
-        state_file: config.hal.mock.state_file.clone(),
-        script_file: config.hal.mock.script_file.clone(),
-        serial_number: config.terminal.serial_number.clone(),
-        model: config.terminal.model.clone(),
-        seed: config.hal.mock.seed,
-        on_reboot: Arc::new(move || rebooting.notify_one()),
-        ..MockConfig::default()
-    })?;
-    Ok(mock.hal())
 }
 
 /// What starts programs, with one record of those that run; it kills what an agent before this one
