@@ -281,7 +281,8 @@ fn vendor(
     Some(VendorHalConfig { socket: raw.socket, allowed_uids })
 }
 
-#[cfg(all(test, feature = "mock"))]
+#[cfg(test)]
+#[cfg(feature = "mock")]
 mod tests {
     use std::path::Path;
 
@@ -390,7 +391,8 @@ mod tests {
     }
 }
 
-#[cfg(all(test, not(feature = "mock")))]
+#[cfg(test)]
+#[cfg(not(feature = "mock"))]
 mod without_mock {
     use super::*;
 
