@@ -9,7 +9,7 @@ use terminal_core::{
     },
     protocol::{AgentFrame, Report, encode},
 };
-use terminal_hal::{Failure, OperationKind, mock::MockError, status::TerminalHealth};
+use terminal_hal::{Failure, OperationKind, status::TerminalHealth};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::{Notify, mpsc},
@@ -59,9 +59,10 @@ pub enum RunError {
     /// The identity of the terminal cannot be read.
     #[error(transparent)]
     Identity(#[from] IdentityError),
-    /// The hardware layer cannot be had.
+    /// The simulated terminal cannot be had.
+    #[cfg(feature = "mock")]
     #[error("hardware layer: {0}")]
-    Hal(#[from] MockError),
+    Mock(#[from] terminal_hal::mock::MockError),
     /// The hardware layer does not say who or where it is.
     #[error("hardware layer: {0}")]
     Hardware(Failure),
