@@ -31,6 +31,9 @@ pub struct TerminalHealth {
     pub locked: bool,
     /// Whether the tamper detection has fired.
     pub tampered: bool,
+    /// The agent has locked, and the payment application has not confirmed it. Only the agent knows.
+    #[serde(skip)]
+    pub lock_unconfirmed: bool,
 }
 
 impl TerminalHealth {
@@ -49,6 +52,7 @@ impl TerminalHealth {
             payment_active: self.payment_active || other.payment_active,
             locked: self.locked || other.locked,
             tampered: self.tampered || other.tampered,
+            lock_unconfirmed: self.lock_unconfirmed || other.lock_unconfirmed,
         }
     }
 

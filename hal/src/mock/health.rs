@@ -52,6 +52,7 @@ fn snapshot(shared: &Shared) -> TerminalHealth {
         payment_active: shared.live.payment.is_some(),
         locked: state.lock.is_some(),
         tampered: script.tampered,
+        lock_unconfirmed: false,
     }
 }
 
