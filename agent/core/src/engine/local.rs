@@ -23,8 +23,7 @@ const NAMESPACE: Uuid = Uuid::from_u128(0x5d0f_2a86_91c7_4b1e_8f3d_6a04_c2e9_b71
 /// Somebody at the terminal wants an operation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LocalRequest {
-    /// What triggered it: the same trigger is the same operation. At most
-    /// [`LOCAL_TRIGGER_CHARS_MAX`](super::limits::LOCAL_TRIGGER_CHARS_MAX).
+    /// What triggered it: the same trigger is the same operation.
     pub trigger: String,
     /// What is wanted.
     pub kind: OperationKind,
