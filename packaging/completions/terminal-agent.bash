@@ -11,6 +11,6 @@ _terminal_agent() {
             ;;
     esac
     mapfile -t COMPREPLY < <(compgen -W \
-        "run validate status operations start activate version --config --json --parameters --key --help --version" -- "$current")
+        "run validate status operations start activate discard version --config --json --parameters --key --help --version" -- "$current")
 }
 complete -o filenames -F _terminal_agent terminal-agent

@@ -9,6 +9,7 @@ complete -c terminal-agent -n '__fish_seen_subcommand_from start' -a 'end_of_day
 complete -c terminal-agent -n '__fish_seen_subcommand_from start' -l parameters -x -d 'Parameters, as a JSON object'
 complete -c terminal-agent -n '__fish_seen_subcommand_from start' -l key -x -d 'The same key is the same operation'
 complete -c terminal-agent -n __fish_use_subcommand -a activate -d 'Activate a deactivated terminal again'
+complete -c terminal-agent -n __fish_use_subcommand -a discard -d 'Remove reports of an owner before'
 complete -c terminal-agent -n __fish_use_subcommand -a version -d 'Version of the agent and of the protocol'
 complete -c terminal-agent -s c -l config -r -F -d 'Configuration file'
 complete -c terminal-agent -l json -d 'One JSON object instead of text'

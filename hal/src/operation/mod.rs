@@ -38,6 +38,7 @@ pub struct OperationRequest {
 
 /// What the cloud can ask a terminal to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum OperationKind {
     /// Close the batch.
@@ -103,6 +104,7 @@ impl fmt::Display for OperationKind {
 
 /// What to do about an active payment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum IfPaymentActive {
     /// Fail with `BUSY_PAYMENT`.
@@ -231,6 +233,7 @@ pub(crate) fn check_range(
 
 /// The result of a completed operation. Written as the plain object of its kind.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub enum OperationResult {
     /// Of `end_of_day`.

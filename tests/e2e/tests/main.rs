@@ -1,5 +1,6 @@
 //! Command in, hardware run, verdict out: what a site sees of it, one module per topic.
 
+mod belonging;
 mod card_data;
 mod certificates;
 mod cli;
@@ -10,6 +11,7 @@ mod disks;
 mod downloads;
 mod enrolment;
 mod fake_clock;
+mod first_day;
 mod hostile;
 mod hostile_flood;
 mod hostile_peer;
@@ -21,6 +23,7 @@ mod mixed_hardware;
 mod offline;
 mod peers;
 mod product_path;
+mod python;
 mod random_kills;
 mod rauc;
 mod read_only;

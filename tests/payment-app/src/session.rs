@@ -258,7 +258,8 @@ async fn write(mut writer: OwnedWriteHalf, mut to_write: mpsc::Receiver<Vec<u8>>
 async fn watch(session: Session) {
     let look = |terminal: &MockTerminal| {
         let script = terminal.script();
-        let health = (terminal.state().lock.is_some(), script.printer, script.tampered);
+        let lock = terminal.state().lock.is_some();
+        let health = (lock, script.printer, script.tampered, terminal.screen());
         (health, script.payment_active)
     };
     let mut before = look(&session.terminal);

@@ -52,8 +52,7 @@ pub(crate) fn progress(
     frame: &ProgressFrame,
     at: Timestamp,
 ) -> Result<(), DbError> {
-    let percent = frame.percent.map(|percent| percent.min(100));
-    let detail = json!({ "phase": bounded(&frame.phase, 32), "percent": percent });
+    let detail = json!({ "phase": frame.phase, "percent": frame.percent });
     let sql = "UPDATE operations SET progress = ?3 WHERE id = ?1 AND terminal_id = ?2";
     let params = params![frame.id.to_string(), terminal_id, detail.to_string()];
     if execute(connection, sql, params)? > 0 {
