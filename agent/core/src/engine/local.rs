@@ -129,15 +129,17 @@ impl Engine {
         terms: &LocalTerms,
         out: &Output<'_>,
     ) -> OperationRecord {
-        // Where nobody knows the time, no other boot can tell that it is not too late.
+        // Where nobody knows the time, no other boot can tell that it is not too late, and nobody can
+        // tell when a month is over.
         let known = self.cloud_now(out.moment);
+        let never = Timestamp::from_unix_ms(u64::MAX);
         OperationRecord {
             id,
             operation: request.kind.as_str().to_owned(),
             parameters: request.parameters.clone(),
             origin: Origin::Local,
             created_by: bounded(&request.created_by, CREATED_BY_CHARS_MAX),
-            not_after: known.map_or(Timestamp::default(), |now| now.plus_ms(LOCAL_MEMORY_MS)),
+            not_after: known.map_or(never, |now| now.plus_ms(LOCAL_MEMORY_MS)),
             deadline_s: kind::local_deadline_s(request.kind),
             policy: Policy::default(),
             arrival: self.next_arrival(),
