@@ -21,11 +21,20 @@ use crate::{
 };
 
 const USAGE: &str = "\
-usage: terminal-device packages | nspawn | arm
+usage: terminal-device packages | nspawn | arm | arm-update
 
-  packages   install, upgrade, downgrade, remove and purge target/packages/*_amd64.deb
-  nspawn     boot the package under systemd-nspawn, cut its power, hang it, restart it
-  arm        the same with target/packages/*_armhf.deb on an emulated ARM machine, and more
+  packages    install, upgrade, downgrade, remove and purge target/packages/*_amd64.deb
+  nspawn      boot the package under systemd-nspawn, cut its power, hang it, restart it
+  arm         the same with target/packages/*_armhf.deb on an emulated ARM machine, and figures
+  arm-update  an update of the whole system on that machine, and one that does not come up
+";
+
+/// In its sandbox the agent sees a fresh `/proc`, with the boot id of this machine, which stays the same
+/// when the container is restarted. That of the container is copied to where it looks instead.
+const BOOT_ID_OF_CONTAINER: &str = "\
+[Service]
+ExecStartPre=+/usr/bin/install -D --mode=644 \\
+    /proc/sys/kernel/random/boot_id /run/container/proc/sys/kernel/random/boot_id
 ";
 
 /// How long an agent that hangs is waited for, in seconds, where nothing else is slow.
@@ -52,7 +61,8 @@ async fn run() -> Result<()> {
     match arguments.as_slice() {
         ["packages"] => packages::life().await,
         ["nspawn"] => container().await,
-        ["arm"] => arm::test().await,
+        ["arm"] => arm::day().await,
+        ["arm-update"] => arm::update().await,
         _ => bail!("{USAGE}"),
     }
 }
@@ -62,5 +72,7 @@ async fn container() -> Result<()> {
     let site = Site::start(SiteOptions::default()).await?;
     settings::write(&site, &root)?;
     settings::prepare_boot(&root, WATCHDOG_S)?;
+    settings::drop_in(&root, "container", BOOT_ID_OF_CONTAINER)?;
+    settings::append(&root, "\n[hal.linux]\nroot = \"/run/container\"\n")?;
     Day { site, system: Container::new(&root) }.tell().await
 }

@@ -55,8 +55,10 @@ impl System for Container<'_> {
     fn boot(&mut self) -> Result<()> {
         let mut command = Command::new("systemd-nspawn");
         command.args(["--quiet", "--boot", "--register=no", "--keep-unit", "--settings=no"]);
-        command.args(["--link-journal=no", "--console=pipe", "--machine=terminal", "--directory"]);
+        command.args(["--link-journal=no", "--console=pipe", "--directory"]);
         command.arg(self.root.path(""));
+        // Nobody else's: two containers of one name do not run beside each other.
+        command.arg(format!("--machine=terminal-{}", std::process::id()));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         self.running = Some(command.spawn().context("systemd-nspawn, of systemd-container")?);
         Ok(())

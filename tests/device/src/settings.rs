@@ -15,6 +15,7 @@ pub(crate) const MEMORY: &str = "var/lib/terminal-agent/mock-state.json";
 /// How long closing a batch takes on the simulated terminal: long enough to be cut off in it.
 const CLOSE_MS: u64 = 4000;
 const CONFIG: &str = "etc/terminal-agent/agent.toml";
+/// Drop-ins of the agent's unit.
 const UNIT: &str = "etc/systemd/system/terminal-agent.service.d";
 
 /// Writes the files of a site's terminal.
@@ -42,13 +43,13 @@ pub(crate) fn write(site: &Site, root: &Root) -> Result<()> {
 pub(crate) fn prepare_boot(root: &Root, watchdog_s: u32) -> Result<()> {
     replace(root, &[("# power = \"vendor\"", "power = \"linux\"")])?;
     let examples = root.path("usr/share/doc/terminal-agent/examples");
-    fs::create_dir_all(root.path(UNIT))?;
-    fs::copy(examples.join("linux-backend.conf"), root.path(UNIT).join("linux-backend.conf"))?;
+    let linux = fs::read_to_string(examples.join("linux-backend.conf"))?;
+    drop_in(root, "linux-backend", &linux)?;
     let rules = root.path("usr/share/polkit-1/rules.d");
     fs::copy(examples.join("terminal-agent.rules"), rules.join("terminal-agent.rules"))?;
     // The unit as it is, but for waits that would only make the test longer.
     let shorter = format!("[Service]\nWatchdogSec={watchdog_s}\nRestartSec=1\n");
-    fs::write(root.path(UNIT).join("test.conf"), shorter)?;
+    drop_in(root, "shorter-waits", &shorter)?;
     // Kept over a power cut, and written soon.
     fs::create_dir_all(root.path("var/log/journal"))?;
     fs::create_dir_all(root.path("etc/systemd/journald.conf.d"))?;
@@ -64,6 +65,12 @@ pub(crate) fn prepare_boot(root: &Root, watchdog_s: u32) -> Result<()> {
     Ok(())
 }
 
+/// Adds to the agent's unit.
+pub(crate) fn drop_in(root: &Root, name: &str, text: &str) -> Result<()> {
+    fs::create_dir_all(root.path(UNIT))?;
+    Ok(fs::write(root.path(UNIT).join(format!("{name}.conf")), text)?)
+}
+
 /// Changes lines of the configuration that must be there.
 pub(crate) fn replace(root: &Root, changes: &[(&str, &str)]) -> Result<()> {
     let packaged = fs::read_to_string(root.path(CONFIG))?;
@@ -72,6 +79,12 @@ pub(crate) fn replace(root: &Root, changes: &[(&str, &str)]) -> Result<()> {
         Ok(text.replace(from, to))
     })?;
     Ok(fs::write(root.path(CONFIG), text)?)
+}
+
+/// Adds sections to the configuration.
+pub(crate) fn append(root: &Root, sections: &str) -> Result<()> {
+    let text = fs::read_to_string(root.path(CONFIG))?;
+    Ok(fs::write(root.path(CONFIG), text + sections)?)
 }
 
 /// How often the simulated terminal has closed a batch for an operation; once for each batch.

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Everything that is waited for must come within this.
-const PATIENCE: Duration = Duration::from_secs(300);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(600);
 
 /// A cloud, and the system of a terminal that it knows.
 pub(crate) struct Day<S> {
@@ -37,7 +37,8 @@ impl<S: System> Day<S> {
         self.restarted_by_the_cloud().await
     }
 
-    async fn boot(&mut self, why: &str) -> Result<()> {
+    /// Switches the system on and waits until the terminal is online.
+    pub(crate) async fn boot(&mut self, why: &str) -> Result<()> {
         self.system.boot()?;
         let began = Instant::now();
         self.online(true).await?;
@@ -57,7 +58,7 @@ impl<S: System> Day<S> {
     }
 
     async fn the_agent_hangs(&mut self) -> Result<()> {
-        self.system.shell("systemctl kill --signal=STOP terminal-agent")?;
+        self.system.shell("systemctl kill --kill-who=main --signal=STOP terminal-agent")?;
         let began = Instant::now();
         self.online(false).await?;
         self.online(true).await?;
@@ -71,9 +72,9 @@ impl<S: System> Day<S> {
     }
 
     async fn the_journal_hangs(&mut self) -> Result<()> {
-        self.system.shell("systemctl kill --signal=STOP systemd-journald")?;
+        self.system.shell("systemctl kill --kill-who=main --signal=STOP systemd-journald")?;
         self.completed("check_update").await?;
-        self.system.shell("systemctl kill --signal=CONT systemd-journald")?;
+        self.system.shell("systemctl kill --kill-who=main --signal=CONT systemd-journald")?;
         println!("ok  the journal stood still: operations went on");
         Ok(())
     }
@@ -105,6 +106,7 @@ impl<S: System> Day<S> {
         Ok(())
     }
 
+    /// What became of an operation.
     pub(crate) async fn verdict(&self, id: OperationId) -> Result<Operation> {
         let ended = |operation: &Operation| operation.status != OperationStatus::Pending;
         Ok(self.site.cloud()?.wait_operation(id, PATIENCE, ended).await?)

@@ -12,8 +12,8 @@ use anyhow::{Result, ensure};
 use super::initramfs;
 use crate::root::{Root, repository, succeeded};
 
-/// Room for the system, the journal and the agent's store, in MB.
-const SIZE_MB: u32 = 512;
+/// Room for two systems, two archives of one, the journal and the agent's store, in MB.
+const SIZE_MB: u32 = 1200;
 
 /// Files of a machine that is off.
 pub(super) struct Media {
@@ -24,7 +24,6 @@ pub(super) struct Media {
 
 /// Makes them in a folder.
 pub(super) fn make(root: &Root, folder: &Path) -> Result<Media> {
-    settle(root)?;
     let place = |name: &str| folder.join(name);
     let media =
         Media { kernel: place("vmlinuz"), initramfs: place("initramfs"), disk: place("disk") };
@@ -38,7 +37,7 @@ pub(super) fn make(root: &Root, folder: &Path) -> Result<Media> {
 }
 
 /// Fits a root file system to the machine.
-fn settle(root: &Root) -> Result<()> {
+pub(super) fn fit(root: &Root) -> Result<()> {
     let files =
         [("commands", "etc/commands"), ("commands.service", "etc/systemd/system/commands.service")];
     for (file, place) in files {

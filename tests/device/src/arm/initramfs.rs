@@ -19,7 +19,7 @@ pub(super) fn make(root: &Root, file: &Path) -> Result<()> {
     for folder in ["bin", "dev"] {
         fs::create_dir(tree.join(folder))?;
     }
-    fs::copy(root.path("bin/busybox"), tree.join("bin/busybox"))?;
+    fs::copy(root.path("kernel/busybox"), tree.join("bin/busybox"))?;
     symlink("busybox", tree.join("bin/sh"))?;
     fs::copy(repository("packaging/ab-boot"), tree.join("bin/ab-boot"))?;
     fs::copy(repository("tests/device/arm/init"), tree.join("init"))?;

@@ -4,6 +4,8 @@
 mod disk;
 mod figures;
 mod initramfs;
+mod slots;
+mod update;
 mod vm;
 
 use anyhow::{Result, bail};
@@ -15,6 +17,7 @@ use crate::{
     story::Day,
 };
 
+use vm::Emulated;
 pub(crate) use vm::forward;
 
 /// How long an agent that hangs is waited for, in seconds; everything is slow under emulation.
@@ -29,18 +32,32 @@ const TOOLS: [(&str, &str); 5] = [
     ("depmod", "kmod"),
 ];
 
-/// The whole test.
-pub(crate) async fn test() -> Result<()> {
+/// The bad day, and what can only be measured here.
+pub(crate) async fn day() -> Result<()> {
+    let (site, root) = terminal().await?;
+    let system = Emulated::new(&root, site.cloud()?.addr().port())?;
+    let mut day = Day { site, system };
+    day.tell().await?;
+    figures::print(&mut day).await
+}
+
+/// Updates of the system in two slots.
+pub(crate) async fn update() -> Result<()> {
+    let (site, root) = terminal().await?;
+    slots::split(&root)?;
+    let system = Emulated::new(&root, site.cloud()?.addr().port())?;
+    update::tell(&mut Day { site, system }).await
+}
+
+/// A cloud, and the root file system of a terminal that it knows.
+async fn terminal() -> Result<(Site, Root)> {
     tools_are_there()?;
     let site = Site::start(SiteOptions::default()).await?;
     let root = Root::terminal(Machine::Arm)?;
     settings::write(&site, &root)?;
     settings::prepare_boot(&root, WATCHDOG_S)?;
-    let port = site.cloud()?.addr().port();
-    let system = vm::Emulated::new(&root, port)?;
-    let mut day = Day { site, system };
-    day.tell().await?;
-    figures::print(&mut day).await
+    disk::fit(&root)?;
+    Ok((site, root))
 }
 
 fn tools_are_there() -> Result<()> {
