@@ -66,7 +66,9 @@ impl FailureData {
     /// The failure as the agent knows it. A code that is not in the catalogue becomes
     /// `DEVICE_FAULT` with that code in the reason.
     pub(crate) fn failure(&self, message: &str) -> Failure {
-        let known = ErrorCode::ALL.iter().find(|code| code.as_str() == self.code);
+        // That nobody answers is nobody's answer.
+        let mut codes = ErrorCode::ALL.iter().filter(|code| **code != ErrorCode::HalUnavailable);
+        let known = codes.find(|code| code.as_str() == self.code);
         let mut failure = match known {
             Some(code) => Failure::new(*code, message),
             None => Failure::new(ErrorCode::DeviceFault, format!("{}: {message}", self.code)),

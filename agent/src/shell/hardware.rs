@@ -10,6 +10,7 @@ use terminal_hal::{
     exec::{self, ExecConfig},
     linux,
     mock::{MockConfig, MockTerminal},
+    operation::OperationRequest,
     status::TerminalHealth,
     vendor::{StandingLock, Vendor, VendorConfig, VendorNews},
 };
@@ -22,7 +23,7 @@ use tokio::{
 mod unusable;
 mod updates;
 
-use super::run::RunError;
+use super::{requests, run::RunError};
 use crate::{
     config::{Config, ExecHalConfig, HalConfig, Source},
     link::VerificationClock,
@@ -30,10 +31,15 @@ use crate::{
 
 /// News of the terminal lead to one look at its state per this time.
 const HEALTH_INTERVAL_MIN: Duration = Duration::from_secs(1);
+/// What somebody has chosen at the terminal, and may wait for the loop.
+const REQUESTS_MAX: usize = 4;
+/// Between two looks at what is chosen at the simulated terminal.
+const MOCK_MENU_INTERVAL: Duration = Duration::from_millis(200);
 /// One of several sources of the terminal's state may take this long.
 const HEALTH_SOURCE_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// What the hardware layer says by itself.
+#[derive(Clone)]
 pub(super) struct HardwareNews {
     /// Takes [`Event::HalConnected`].
     pub(super) events: mpsc::Sender<Event>,
@@ -54,7 +60,7 @@ pub(super) async fn open(
     let runner = runner(config)?;
     let backends = Backends {
         mock: if hal.uses(|source| source == Source::Mock) {
-            mock(config, rebooting, tasks, news.health_changed.clone())?
+            mock(config, rebooting, tasks, news.clone())?
         } else {
             Hal::default()
         },
@@ -120,7 +126,7 @@ fn mock(
     config: &Config,
     rebooting: &Arc<Notify>,
     tasks: &LocalSet,
-    health_changed: mpsc::Sender<()>,
+    news: HardwareNews,
 ) -> Result<Hal, RunError> {
     tracing::warn!("the hardware is simulated: nothing happens on a real terminal");
     let rebooting = Arc::clone(rebooting);
@@ -133,8 +139,27 @@ fn mock(
         on_reboot: Arc::new(move || rebooting.notify_one()),
         ..MockConfig::default()
     })?;
-    tasks.spawn_local(watch_screen(mock.clone(), health_changed));
-    Ok(mock.hal())
+    let hal = mock.hal();
+    let (requests, chosen) = mpsc::channel(REQUESTS_MAX);
+    tasks.spawn_local(watch_menu(mock.clone(), requests));
+    tasks.spawn_local(watch_screen(mock, news.health_changed));
+    tasks.spawn_local(pass_requests_on(chosen, news.events));
+    Ok(hal)
+}
+
+/// The simulated terminal says what is chosen only when it is asked.
+async fn watch_menu(mock: MockTerminal, requests: mpsc::Sender<OperationRequest>) {
+    let mut said = None;
+    loop {
+        let chosen = mock.script().chosen.clone();
+        if let Some(request) = chosen.clone().filter(|_| chosen != said) {
+            if requests.send(request).await.is_err() {
+                return;
+            }
+        }
+        said = chosen;
+        tokio::time::sleep(MOCK_MENU_INTERVAL).await;
+    }
 }
 
 /// Customers and menus change a screen without being asked to.
@@ -184,17 +209,20 @@ async fn vendor(
     let Some(vendor) = hal.vendor.as_ref().filter(|_| is_used) else {
         return Ok(Hal::default());
     };
+    let (requests, chosen) = mpsc::channel(REQUESTS_MAX);
     let opened = Vendor::open(VendorConfig {
         socket: vendor.socket.clone(),
         allowed_uids: vendor.allowed_uids.clone(),
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
         standing_lock,
+        requests,
     });
     let capabilities = if hal.uses(|source| source == Source::VendorIfOffered) {
         opened.capabilities().await.map_err(RunError::Hardware)?
     } else {
         Capability::ALL.to_vec()
     };
+    tasks.spawn_local(pass_requests_on(chosen, news.events.clone()));
     tasks.spawn_local(pass_news_on(opened.news(), news));
     Ok(opened.hal(&capabilities))
 }
@@ -212,6 +240,23 @@ async fn pass_news_on(mut news: watch::Receiver<VendorNews>, to: HardwareNews) {
         // One request that waits is enough.
         let _ = to.health_changed.try_send(());
         tokio::time::sleep(HEALTH_INTERVAL_MIN).await;
+    }
+}
+
+/// What somebody has chosen at the terminal.
+async fn pass_requests_on(
+    mut chosen: mpsc::Receiver<OperationRequest>,
+    events: mpsc::Sender<Event>,
+) {
+    while let Some(request) = chosen.recv().await {
+        match requests::from_menu(request) {
+            Ok(request) => {
+                if events.send(Event::OperationRequested(Box::new(request))).await.is_err() {
+                    return;
+                }
+            }
+            Err(problem) => tracing::warn!(problem, "not begun at the terminal"),
+        }
     }
 }
 

@@ -38,7 +38,6 @@ mod screen;
 pub mod script;
 mod script_file;
 mod settings;
-mod settings_check;
 mod shared;
 pub mod state;
 mod store;

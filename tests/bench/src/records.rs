@@ -130,6 +130,7 @@ impl Ledger {
                 boot_id: self.boot_id,
                 clock_trusted: true,
                 origin: Origin::Cloud,
+                created_by: String::new(),
             })),
         }
     }

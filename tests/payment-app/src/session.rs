@@ -271,6 +271,10 @@ async fn watch(session: Session) {
         for (_, event) in changes.into_iter().filter(|(is, _)| *is) {
             session.notify(method::EVENT, &EventParams { event: event.to_owned() });
         }
+        if let Some(request) = &session.terminal.script().chosen {
+            // Again and again: the same key is the same operation.
+            session.notify(method::OPERATION_REQUEST, request);
+        }
         before = now;
     }
 }

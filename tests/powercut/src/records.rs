@@ -62,6 +62,7 @@ pub(crate) fn verdict(seq: Seq, n: u64, result: Value) -> Report {
         boot_id: boot(),
         clock_trusted: true,
         origin: Origin::Cloud,
+        created_by: String::new(),
     };
     report(seq, ReportBody::Operation(Box::new(body)))
 }

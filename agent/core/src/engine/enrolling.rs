@@ -16,7 +16,7 @@ use super::{
 };
 use crate::protocol::{
     ActivationCode, EnrolCloudFrame, Enrolled, ErrorFrame, EventName, close_code,
-    decode_enrol_cloud_frame, error_code, is_activation_code,
+    decode_enrol_cloud_frame, error_code,
 };
 
 /// Characters of a reason that an `error` frame gives, as they are shown.
@@ -51,11 +51,6 @@ impl Engine {
 
     fn on_activation_code(&mut self, frame: ActivationCode, out: &mut Output<'_>) {
         if !self.is_answer(&frame.nonce) {
-            return;
-        }
-        if !is_activation_code(&frame.code) {
-            let message = "activation_code: code is not ACT-XXXX-XXXX".to_owned();
-            out.send_error(error_code::INVALID_MESSAGE, message, None);
             return;
         }
         self.enrolment_goes_on(out);

@@ -32,12 +32,22 @@ pub const WAIT_S_MAX: u32 = 3600;
 pub const VERIFY_MS_MIN: u64 = 300_000;
 /// Between two such questions.
 pub const VERIFY_INTERVAL_MS: u64 = 5_000;
+/// The schedule is looked at again after this at the latest: the wall clock may have been set.
+pub const SCHEDULE_LOOK_MS_MAX: u64 = 60_000;
+/// The schedule is looked at again after this at the earliest.
+pub const SCHEDULE_LOOK_MS_MIN: u64 = 1_000;
+/// Longest trigger of a local operation.
+pub const LOCAL_TRIGGER_CHARS_MAX: usize = 128;
+/// A local operation is remembered for this long: a clock that is set back by less finds it.
+pub const LOCAL_MEMORY_MS: u64 = 30 * 24 * 3600 * 1000;
 /// A call that has outlived its deadline is asked about, or dropped, after this.
 pub const OVERDUE_INTERVAL_MS: u64 = 30_000;
 /// A configuration that could not be applied for want of the payment application is tried again.
 pub const CONFIGURE_RETRY_MS: u64 = 30_000;
 /// Applying a configuration may take this long.
 pub const CONFIGURE_MS_MAX: u64 = 60_000;
+/// Longest `phase` of `progress`.
+pub const PHASE_CHARS_MAX: usize = 32;
 /// Between two `progress` frames of one operation.
 pub const PROGRESS_INTERVAL_MS: u64 = 1_000;
 /// Deletions that may wait for the next commit.

@@ -15,6 +15,7 @@ mod frames;
 mod intake;
 mod kind;
 pub mod limits;
+mod local;
 mod membership;
 mod moment;
 mod outbox;
@@ -26,6 +27,7 @@ mod recovery;
 mod reporting;
 mod restart;
 mod running;
+mod schedule;
 mod session;
 mod status;
 mod verify;
@@ -45,12 +47,14 @@ pub use effect::{
     RequestKey, RestartOrder, StartOrder,
 };
 pub use event::{CallOutcome, ConfigurationOutcome, Event, LinkEnd, Verification};
+pub use local::{LocalAnswer, LocalRefusal, LocalRequest, LocalTaken};
 
 pub use moment::{Moment, Monotonic};
 pub use record::{
     Configuration, ConfigurationRecord, Expiry, Meta, OperationRecord, OperationState, RestartCall,
     Snapshot, StoredReport, Write,
 };
+pub use schedule::{Calendar, Due, LocalDate};
 pub use session::LinkView;
 pub use view::{EngineView, FinishedView, Memory, OperationView};
 
@@ -120,6 +124,7 @@ pub struct Engine {
     session: Session,
     membership: Membership,
     configuration: ConfigurationState,
+    schedule: schedule::Schedule,
     cloud_clock: Option<CloudClock>,
     health: status::Health,
     storage_low: bool,
@@ -190,6 +195,7 @@ impl Engine {
             prune_at: None,
             overdue: Vec::new(),
             outbox,
+            schedule: schedule::Schedule::default(),
             cloud_clock: None,
             health: status::Health::default(),
             storage_low: false,
@@ -221,7 +227,12 @@ impl Engine {
         // While it is held, an event will end that.
         let is_due = self.configuration.is_running() || !self.configuration_is_held();
         let configuration = self.configuration.deadline().filter(|_| is_due);
-        let others = [self.session.deadline(), self.membership_deadline(), configuration];
+        let others = [
+            self.session.deadline(),
+            self.membership_deadline(),
+            configuration,
+            self.schedule.look_at,
+        ];
         others.into_iter().flatten().chain(self.operations_deadline()).min()
     }
 
@@ -253,6 +264,7 @@ impl Engine {
                 self.on_identity_adopted(terminal_id, *certificate, out);
             }
             Event::IdentityRefused { reason } => self.on_identity_refused(reason, out),
+            Event::OperationRequested(request) => self.on_requested(request, out),
             Event::ActivationRequested => self.on_activation_requested(out),
             Event::DiscardRequested => self.on_discard_requested(out),
             Event::StopRequested => self.on_stop(out),
@@ -276,6 +288,7 @@ impl Engine {
         }
         self.expire_queued(out);
         self.check_deadlines(out);
+        self.begin_scheduled(out);
         self.configuration.check_deadline(out.moment.monotonic);
         self.start_ready(out);
         self.start_configuration(out);

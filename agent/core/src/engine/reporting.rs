@@ -13,7 +13,7 @@ use super::{
     output::Output,
 };
 use crate::protocol::{
-    EventName, EventReport, OperationReport, Outcome, Report, ReportBody, ReportId, Seq,
+    EventName, EventReport, OperationReport, Origin, Outcome, Report, ReportBody, ReportId, Seq,
     StoreEpoch, VerdictStatus,
 };
 
@@ -63,6 +63,10 @@ impl Engine {
             boot_id: self.identity.boot_id,
             clock_trusted: out.moment.wall_trusted,
             origin: record.origin,
+            created_by: match record.origin {
+                Origin::Cloud => String::new(),
+                Origin::Local => record.created_by.clone(),
+            },
         }));
         let seq = self.enqueue(body, true, out);
         // From now on only the id matters: the verdict is in the report.

@@ -32,7 +32,7 @@ impl Health {
     }
 
     pub(super) fn battery_level(&self) -> Option<u8> {
-        self.last.as_ref().and_then(|(_, health)| health.battery_level)
+        self.last.as_ref().and_then(|(_, health)| health.clone().bounded().battery_level)
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
     ConfigurationRecord, Engine, LinkView, MembershipView, Meta, Moment, Monotonic,
     OperationRecord, OperationState, Write, running::Live,
 };
-use crate::protocol::{ReportId, Seq, StatusFrame, StoreEpoch};
+use crate::protocol::{Origin, ReportId, Seq, StatusFrame, StoreEpoch};
 
 /// The engine's state at one moment.
 #[derive(Clone, Debug)]
@@ -46,6 +46,8 @@ pub struct OperationView {
     pub state: &'static str,
     /// 0 while it has not begun.
     pub attempt: u32,
+    /// Whether the cloud or the terminal has begun it.
+    pub origin: Origin,
     /// Who asked.
     pub created_by: String,
 }
@@ -122,6 +124,7 @@ impl Engine {
                 operation: record.operation.clone(),
                 state,
                 attempt,
+                origin: record.origin,
                 created_by: record.created_by.clone(),
             }
         });

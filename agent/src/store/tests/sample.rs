@@ -127,6 +127,7 @@ pub(super) fn verdict(n: u64, outcome: Outcome) -> ReportBody {
         boot_id: boot(1),
         clock_trusted: n % 2 == 0,
         origin: Origin::Cloud,
+        created_by: String::new(),
     }))
 }
 

@@ -190,6 +190,7 @@ function operationRow(operation) {
   const row = node("li");
   const at = clock(operation.created_at);
   const what = node("span", words(operation.operation), { class: "what" });
+  const begun = operation.origin === "local" ? `begun there by ${operation.created_by}` : undefined;
   const state = operation.status === "PENDING" ? (operation.started ? "runs" : "waits") : operation.status;
   row.append(
     node("time", at),
@@ -197,6 +198,7 @@ function operationRow(operation) {
     node("span", state.toLowerCase(), { class: `status ${operation.status}` }),
   );
   const { code, failure_reason: reason } = operation.error ?? {};
+  if (begun) row.append(node("small", begun));
   if (code) row.append(node("small", `${code}: ${reason}`));
   return row;
 }
