@@ -75,12 +75,14 @@ pub(crate) fn app_in(folder: &Path, serial_number: &str) -> Result<AppLaunch> {
     })
 }
 
-/// An image brings the version of its software in the agent's configuration.
+/// An image brings the version of its software in the agent's configuration: what was installed
+/// last is what starts now.
 fn name_version(state: &Path, config: &Path) -> Result<()> {
     let state: Value = serde_json::from_str(&fs::read_to_string(state)?)?;
-    let firmware = &state["firmware"];
-    let slot = firmware["slot"].as_str().context("no slot")?;
-    let version = firmware[slot].as_str().context("no version")?;
+    let installed = state["firmware"]["installations"].as_array().and_then(|all| all.last());
+    let Some(version) = installed.and_then(|last| last["result"]["to"].as_str()) else {
+        return Ok(());
+    };
     let line = |line: &str| match line.starts_with("software-version") {
         true => format!("software-version = \"{version}\"\n"),
         false => format!("{line}\n"),
