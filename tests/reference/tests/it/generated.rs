@@ -1,7 +1,7 @@
 //! The committed files are what the types generate.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
@@ -21,9 +21,9 @@ fn the_committed_files_are_what_the_types_generate() {
     let asyncapi = fs::read_to_string(Path::new(AGENT).join("asyncapi.json"));
     committed.insert("asyncapi.json".to_owned(), asyncapi.unwrap_or_default());
     let generated = files();
-    let differ = generated.keys().chain(committed.keys());
-    let differ: Vec<&String> =
-        differ.filter(|name| generated.get(*name) != committed.get(*name)).collect();
+    let names: BTreeSet<&String> = generated.keys().chain(committed.keys()).collect();
+    let differs = |name: &&String| generated.get(*name) != committed.get(*name);
+    let differ: Vec<&String> = names.into_iter().filter(differs).collect();
     assert!(differ.is_empty(), "run `cargo run -p terminal-reference`, these differ: {differ:?}");
 }
 
