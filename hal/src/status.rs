@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Timestamp,
-    text::{CURRENCY_CHARS, NAME_CHARS_MAX, bounded},
+    text::{CURRENCY_CHARS, NAME_CHARS_MAX, bounded, line_problem},
 };
 
 /// Bounds of `temperature_c`.
@@ -42,6 +42,9 @@ pub struct TerminalHealth {
     pub locked: bool,
     /// Whether the tamper detection has fired.
     pub tampered: bool,
+    /// What is on the screen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub screen: Option<ScreenView>,
 }
 
 impl TerminalHealth {
@@ -60,6 +63,7 @@ impl TerminalHealth {
             payment_active: self.payment_active || other.payment_active,
             locked: self.locked || other.locked,
             tampered: self.tampered || other.tampered,
+            screen: self.screen.or(other.screen),
         }
     }
 
@@ -86,7 +90,61 @@ impl TerminalHealth {
         if let Some(batch) = &mut self.batch {
             batch.id = bounded(&batch.id, NAME_CHARS_MAX);
         }
+        self.screen = self.screen.map(ScreenView::bounded);
         self
+    }
+}
+
+/// Longest text of a screen that is told, in Unicode scalar values; a longer one is not.
+pub const SCREEN_TEXT_CHARS_MAX: usize = 60;
+
+/// What somebody in front of the terminal sees: the kind of screen, and the one line that matters.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = no_text_of_a_payment))]
+pub struct ScreenView {
+    /// What is in front.
+    pub showing: Showing,
+    /// The idle message, the message of the lock, the message that was asked for, or the name of
+    /// the menu. Never anything of a payment.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(length(max = SCREEN_TEXT_CHARS_MAX), regex(pattern = crate::schema::LINE)))]
+    pub text: String,
+}
+
+#[cfg(feature = "schema")]
+fn no_text_of_a_payment(schema: &mut schemars::Schema) {
+    let either = serde_json::json!([
+        { "properties": { "showing": { "not": { "const": "payment" } } } },
+        { "properties": { "text": { "maxLength": 0 } } },
+    ]);
+    schema.insert("anyOf".to_owned(), either);
+}
+
+/// What kind of screen is in front.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Showing {
+    /// Ready for the next payment.
+    Idle,
+    /// A payment: its screen is the payment application's own, and nothing of it is told.
+    Payment,
+    /// Something else that customers have to wait for, such as a close.
+    Busy,
+    /// The lock.
+    Locked,
+    /// A message that was asked for, such as an activation code.
+    Message,
+    /// A menu.
+    Menu,
+}
+
+impl ScreenView {
+    /// A text that is too long is left out as a whole: half a number could not be masked any more.
+    fn bounded(self) -> Self {
+        let is_told = self.showing != Showing::Payment
+            && line_problem(&self.text, 0, SCREEN_TEXT_CHARS_MAX).is_none();
+        Self { text: if is_told { self.text } else { String::new() }, ..self }
     }
 }
 

@@ -21,6 +21,7 @@ usage: terminal-agent COMMAND [--config FILE] [--json]
   operations   operations that run or wait, and the newest verdicts
   start KIND   begin an operation at the terminal, such as end_of_day
   activate     have a terminal that the cloud has deactivated activated again, with a code
+  discard      remove reports of an owner before this one: they are kept and never sent
   version      version of the agent and of the protocol
 
   --config FILE   configuration file (/etc/terminal-agent/agent.toml)
@@ -45,6 +46,7 @@ pub(super) enum Command {
     Operations,
     Activate,
     Start(StartRequest),
+    Discard,
     Version,
     Help,
 }
@@ -95,6 +97,7 @@ fn named(name: &str) -> Result<Command, lexopt::Error> {
         "operations" => Command::Operations,
         "activate" => Command::Activate,
         "start" => Command::Start(StartRequest::default()),
+        "discard" => Command::Discard,
         "version" => Command::Version,
         "help" => Command::Help,
         _ => return Err(format!("unknown command {name:?}").into()),

@@ -22,6 +22,10 @@ pub(super) fn status(answer: &Value) -> String {
         fact(&mut out, "next close", next);
     }
     fact(&mut out, "unsent reports", &answer["unsent_reports"].to_string());
+    if let Some(held @ 1..) = answer["held_reports"].as_u64() {
+        let held = format!("{held} of an owner before, never sent; `discard` removes them");
+        fact(&mut out, "held reports", &held);
+    }
     fact(&mut out, "operations", &count_or_none(&answer["operations"]));
     running(&mut out, &answer["operations"]);
     out
@@ -36,6 +40,11 @@ pub(super) fn activate(_: &Value) -> String {
 pub(super) fn start(answer: &Value) -> String {
     let begun = if answer["duplicate"] == true { "had been begun before" } else { "begun" };
     format!("{begun}: see {} in `operations`\n", text(&answer["id"]))
+}
+
+/// `discard`: what is gone.
+pub(super) fn discard(answer: &Value) -> String {
+    format!("{} reports of an owner before are removed\n", answer["discarded"])
 }
 
 /// `operations`: what runs, what waits, what is done.

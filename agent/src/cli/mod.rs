@@ -58,6 +58,7 @@ fn execute(command: Command, config: PathBuf, json: bool) -> Result<String, Fail
             ask(&config, &ControlRequest::Start(request), json, human::start)
         }
         Command::Activate => ask(&config, &ControlRequest::Activate, json, human::activate),
+        Command::Discard => ask(&config, &ControlRequest::Discard, json, human::discard),
     }
 }
 

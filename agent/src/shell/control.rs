@@ -48,6 +48,8 @@ pub enum ControlRequest {
     Activate,
     /// Begin an operation.
     Start(StartRequest),
+    /// Remove the reports of an owner before, which are never sent.
+    Discard,
 }
 
 /// An operation that somebody at the terminal wants.
@@ -78,7 +80,7 @@ impl ControlRequest {
         match self {
             Self::Status | Self::Operations => Right::Read,
             Self::Start(_) => Right::Start,
-            Self::Activate => Right::Everything,
+            Self::Activate | Self::Discard => Right::Everything,
         }
     }
 }
@@ -259,6 +261,7 @@ pub(super) fn answer(
             "end_of_day_next": facts.end_of_day_next,
             "operations": running,
             "unsent_reports": view.status.unacked,
+            "held_reports": view.held,
         }),
         ControlRequest::Operations => {
             let finished: Vec<Value> =
@@ -268,6 +271,7 @@ pub(super) fn answer(
         ControlRequest::Activate => activation(view),
         // Answered by the engine.
         ControlRequest::Start(_) => Value::Null,
+        ControlRequest::Discard => json!({ "discarded": view.held }),
     }
 }
 

@@ -29,7 +29,7 @@ use crate::{
     link::VerificationClock,
 };
 
-/// News of the payment application lead to one look at its state per this time.
+/// News of the terminal lead to one look at its state per this time.
 const HEALTH_INTERVAL_MIN: Duration = Duration::from_secs(1);
 /// What somebody has chosen at the terminal, and may wait for the loop.
 const REQUESTS_MAX: usize = 4;
@@ -39,6 +39,7 @@ const MOCK_MENU_INTERVAL: Duration = Duration::from_millis(200);
 const HEALTH_SOURCE_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// What the hardware layer says by itself.
+#[derive(Clone)]
 pub(super) struct HardwareNews {
     /// Takes [`Event::HalConnected`].
     pub(super) events: mpsc::Sender<Event>,
@@ -59,7 +60,7 @@ pub(super) async fn open(
     let runner = runner(config)?;
     let backends = Backends {
         mock: if hal.uses(|source| source == Source::Mock) {
-            mock(config, rebooting, tasks, news.events.clone())?
+            mock(config, rebooting, tasks, news.clone())?
         } else {
             Hal::default()
         },
@@ -125,7 +126,7 @@ fn mock(
     config: &Config,
     rebooting: &Arc<Notify>,
     tasks: &LocalSet,
-    events: mpsc::Sender<Event>,
+    news: HardwareNews,
 ) -> Result<Hal, RunError> {
     tracing::warn!("the hardware is simulated: nothing happens on a real terminal");
     let rebooting = Arc::clone(rebooting);
@@ -140,8 +141,9 @@ fn mock(
     })?;
     let hal = mock.hal();
     let (requests, chosen) = mpsc::channel(REQUESTS_MAX);
-    tasks.spawn_local(watch_menu(mock, requests));
-    tasks.spawn_local(pass_requests_on(chosen, events));
+    tasks.spawn_local(watch_menu(mock.clone(), requests));
+    tasks.spawn_local(watch_screen(mock, news.health_changed));
+    tasks.spawn_local(pass_requests_on(chosen, news.events));
     Ok(hal)
 }
 
@@ -149,7 +151,7 @@ fn mock(
 async fn watch_menu(mock: MockTerminal, requests: mpsc::Sender<OperationRequest>) {
     let mut said = None;
     loop {
-        let chosen = mock.script().chosen;
+        let chosen = mock.script().chosen.clone();
         if let Some(request) = chosen.clone().filter(|_| chosen != said) {
             if requests.send(request).await.is_err() {
                 return;
@@ -157,6 +159,20 @@ async fn watch_menu(mock: MockTerminal, requests: mpsc::Sender<OperationRequest>
         }
         said = chosen;
         tokio::time::sleep(MOCK_MENU_INTERVAL).await;
+    }
+}
+
+/// Customers and menus change a screen without being asked to.
+async fn watch_screen(mock: MockTerminal, health_changed: mpsc::Sender<()>) {
+    let mut seen = mock.screen();
+    loop {
+        tokio::time::sleep(HEALTH_INTERVAL_MIN).await;
+        let now = mock.screen();
+        if now != seen {
+            // One request that waits is enough.
+            let _ = health_changed.try_send(());
+            seen = now;
+        }
     }
 }
 

@@ -473,6 +473,7 @@ impl Shell {
                 return;
             }
             ControlRequest::Activate => self.arisen.push_back(Event::ActivationRequested),
+            ControlRequest::Discard => self.arisen.push_back(Event::DiscardRequested),
             ControlRequest::Status | ControlRequest::Operations => {}
         }
         let moment = self.moment();

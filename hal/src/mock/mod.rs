@@ -46,8 +46,6 @@ mod tests;
 mod totals;
 mod turn;
 
-pub use screen::{ScreenView, Showing};
-
 use crate::{
     BootId, ErrorCode, Failure, OperationId, Timestamp,
     api::{Hal, PaymentActivity},

@@ -63,6 +63,8 @@ impl Ledger {
             acked_report_id: None,
             boot_id: self.boot_id,
             clean_stop: true,
+            owner: None,
+            held_up_to: Seq(0),
         })
     }
 

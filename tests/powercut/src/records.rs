@@ -96,6 +96,8 @@ pub(crate) fn meta(acked: Seq) -> Meta {
         acked_report_id: Some(report_id(acked)),
         boot_id: boot(),
         clean_stop: acked.0 % 2 == 0,
+        owner: None,
+        held_up_to: Seq(0),
     }
 }
 

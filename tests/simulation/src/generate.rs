@@ -151,7 +151,9 @@ fn accident(kind: u64, operations: u32, random: &mut Rng) -> Vec<(u64, What)> {
         5 => one(What::Stop),
         6 => one(What::Cancel { n }),
         7 => one(What::DispatchAgain { n }),
-        8 => one(What::Configuration),
+        8 => (0..=random.below(4))
+            .map(|n| (if n == 0 { 0 } else { random.scale(1, NEAR_MS) }, What::Configuration))
+            .collect(),
         9 => one(What::Suspend { ms: random.scale(1_000, 7_200_000) }),
         10 => {
             let ms = i64::try_from(random.scale(1_000, 4_000_000_000)).unwrap_or(0);

@@ -79,10 +79,11 @@ impl ConfigurationState {
         }
     }
 
-    /// Forgets everything: it was meant for another device.
+    /// Forgets everything: it was meant for another device, or came from another owner.
     pub(super) fn forget(&mut self, out: &mut Output<'_>) {
-        if self.newest().is_some() {
-            self.record = ConfigurationRecord { desired: None, applied: None };
+        let is_stored = self.newest().is_some();
+        *self = Self { calls: self.calls, ..Self::restore(None) };
+        if is_stored {
             out.write(Write::PutConfiguration(Box::new(self.record.clone())));
         }
     }

@@ -81,7 +81,7 @@ pub enum IdentityOrder {
     /// Check this identity and make it durable as a whole. Answered by `IdentityAdopted` or
     /// `IdentityRefused`.
     Adopt(Box<Enrolled>),
-    /// The cloud has accepted these credentials: forget all others.
+    /// The cloud has accepted these credentials: they are good, forget all others.
     Keep(Endpoint),
     /// Forget every identity.
     Forget,
@@ -165,4 +165,6 @@ pub struct RestartOrder {
     pub policy: Policy,
     /// Time until the engine gives up on the call, in milliseconds.
     pub time_left_ms: u64,
+    /// The payment application answers nothing: nobody can be asked to hold payments.
+    pub application_hangs: bool,
 }

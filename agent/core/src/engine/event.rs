@@ -84,6 +84,8 @@ pub enum Event {
     OperationRequested(Box<LocalRequest>),
     /// A person at the terminal wants it to be activated again.
     ActivationRequested,
+    /// A person at the terminal gives up the reports of an owner before.
+    DiscardRequested,
     /// The process has been told to stop.
     StopRequested,
 }
@@ -154,6 +156,8 @@ pub enum CallOutcome {
     ReadyToRestart {
         /// Instance of the payment application before.
         instance: Option<String>,
+        /// The payment application answers nothing: payments are not held.
+        application_hangs: bool,
     },
 }
 

@@ -119,8 +119,8 @@ impl Engine {
             Some(format!("{unfinished} operations have no verdict yet"))
         } else if bytes + encode(parameters).len() > PARAMETERS_BYTES_MAX {
             Some("parameters of all operations together are too large".to_owned())
-        } else if self.outbox.len() + unfinished >= UNACKED_MAX {
-            Some(format!("{} reports wait for an ack", self.outbox.len()))
+        } else if self.outbox.stored() + unfinished >= UNACKED_MAX {
+            Some(format!("{} reports are kept without an ack", self.outbox.stored()))
         } else if self.finished.len() + unfinished >= REMEMBERED_MAX {
             Some(format!("{} verdicts have not passed their not_after", self.finished.len()))
         } else {

@@ -72,6 +72,9 @@ pub const ENROL_HEARTBEAT_MS: u64 = 60_000;
 pub const ACTIVATION_CODE_S_MAX: u32 = 86_400;
 /// When an activation code has run out, the next one must come within this.
 pub const NEW_CODE_MS_MAX: u64 = 15_000;
+/// Links in a row that do not come about with what a first enrolment gave, before the terminal asks
+/// for it again: more than a cloud that restarts, little enough for a person who waits for it.
+pub const PROBATION_LINKS_MAX: u32 = 3;
 /// Longest `terminal_id`.
 pub const TERMINAL_ID_CHARS_MAX: usize = 64;
 /// The answer to a request for renewal must come within this.

@@ -21,6 +21,7 @@ mod moment;
 mod outbox;
 mod output;
 mod overdue;
+mod ownership;
 mod record;
 mod recovery;
 mod reporting;
@@ -175,6 +176,8 @@ impl Engine {
             acked_report_id: None,
             boot_id: identity.boot_id,
             clean_stop: false,
+            owner: None,
+            held_up_to: Seq(0),
         });
         let mut engine = Self {
             session: Session::new(settings.backoff),
@@ -263,6 +266,7 @@ impl Engine {
             Event::IdentityRefused { reason } => self.on_identity_refused(reason, out),
             Event::OperationRequested(request) => self.on_requested(request, out),
             Event::ActivationRequested => self.on_activation_requested(out),
+            Event::DiscardRequested => self.on_discard_requested(out),
             Event::StopRequested => self.on_stop(out),
         }
     }

@@ -110,7 +110,7 @@ impl Engine {
 
     /// Reports what is no verdict, if there is room.
     pub(super) fn report_news(&mut self, body: ReportBody, out: &mut Output<'_>) {
-        if self.outbox.len() >= UNACKED_MAX + UNACKED_EVENTS_MAX {
+        if self.outbox.stored() >= UNACKED_MAX + UNACKED_EVENTS_MAX {
             tracing::warn!(?body, "not reported, the outbox is full");
             return;
         }
@@ -182,6 +182,7 @@ impl Engine {
             acked_report_id: None,
             boot_id: self.identity.boot_id,
             clean_stop: false,
+            ..self.meta.clone()
         };
         out.commit_meta = true;
         tracing::warn!(%old, new = %self.meta.store_epoch, reason, "new store epoch");

@@ -12,6 +12,7 @@ use super::{
     limits::{ATTEMPTS_MAX, PHASE_CHARS_MAX, PROGRESS_INTERVAL_MS},
     output::Output,
     record_lane,
+    restart::Ready,
 };
 use crate::protocol::{AgentFrame, ProgressFrame, Started};
 
@@ -222,9 +223,10 @@ impl Engine {
             CallOutcome::Deferred { retry_after_s } => {
                 self.defer(id, attempt, *retry_after_s, out);
             }
-            CallOutcome::ReadyToRestart { instance } => {
+            CallOutcome::ReadyToRestart { instance, application_hangs } => {
                 if matches!(self.live.get(&id), Some(Live::Executing { .. })) {
-                    self.call_restart(id, instance.clone(), out);
+                    let (instance, application_hangs) = (instance.clone(), *application_hangs);
+                    self.call_restart(id, Ready { instance, application_hangs }, out);
                 }
             }
         }
@@ -241,7 +243,7 @@ impl Engine {
                 self.configuration.applied_by_operation(record, result.revision, out);
             }
         }
-        if matches!(result, OperationResult::Lock(_) | OperationResult::Unlock(_)) {
+        if changes_what_is_seen(&result) {
             self.read_health(out);
         }
         self.complete(id, result, out);
@@ -307,5 +309,20 @@ impl Live {
                 Some(next_question.map_or(*deadline, |at| at.min(*deadline)))
             }
         }
+    }
+}
+
+/// Whether the heartbeat is too late for people to see what it did.
+const fn changes_what_is_seen(result: &OperationResult) -> bool {
+    match result {
+        OperationResult::Lock(_) | OperationResult::Unlock(_) | OperationResult::OpenMenu(_) => {
+            true
+        }
+        OperationResult::EndOfDay(_)
+        | OperationResult::SendLogs(_)
+        | OperationResult::CheckUpdate(_)
+        | OperationResult::Reboot(_)
+        | OperationResult::Update(_)
+        | OperationResult::Configure(_) => false,
     }
 }

@@ -31,6 +31,8 @@ pub struct EngineView {
     pub operations: Vec<OperationView>,
     /// Newest verdicts, oldest first.
     pub finished: Vec<FinishedView>,
+    /// Reports of owners before, which are never sent.
+    pub held: usize,
 }
 
 /// An operation without a verdict.
@@ -142,6 +144,7 @@ impl Engine {
             cloud_offset_ms: self.cloud_offset_ms(moment),
             operations: operations.collect(),
             finished: finished.collect(),
+            held: self.outbox.held().len(),
         }
     }
 

@@ -432,6 +432,8 @@ pub enum EventName {
     EpochChanged,
     /// A call came back after its deadline had been reported.
     LateOutcome,
+    /// The payment application answered nothing: a restart went on without holding payments.
+    ApplicationHangs,
     /// Storage is available again.
     StorageRecovered,
     /// Most of the life of the certificate is over, and it could not be renewed.
@@ -478,8 +480,8 @@ impl Check for StatusFrame {
         if self.health.is_bounded() {
             return Ok(());
         }
-        Err("battery_level, temperature_c, network.rssi_dbm, offline_queue.currency or batch.id \
-             is beyond its limit"
+        Err("battery_level, temperature_c, network.rssi_dbm, offline_queue.currency, batch.id or \
+             screen.text is beyond its limit"
             .to_owned())
     }
 }

@@ -4,10 +4,12 @@
 //! that has been set in motion is answered by the next boot.
 
 mod close_first;
+mod hang;
 mod hold;
 mod lock;
 mod operations;
 mod questions;
+mod restart;
 mod update;
 
 use std::{collections::HashMap, future::Future, rc::Rc, sync::Arc, time::Duration};
@@ -23,6 +25,7 @@ use terminal_hal::{
     settings,
     status::TerminalHealth,
 };
+use terminal_redact::Redactor;
 use tokio::{
     sync::{Notify, mpsc},
     task::{AbortHandle, LocalSet},
@@ -81,7 +84,7 @@ impl Executor {
         let hardware = Rc::clone(&self.hardware);
         let events = self.events.clone();
         self.run(id, attempt, order.time_left_ms, |call| async move {
-            let outcome = operations::restart(&hardware, &call, &order).await;
+            let outcome = restart::restart(&hardware, &call, &order).await;
             if matches!(outcome, Some(CallOutcome::Completed(_))) {
                 let _ = events.send(Event::HalConnected).await;
             }
@@ -138,6 +141,9 @@ impl Executor {
             // A terminal that has to be locked is, also while its application is away.
             health.locked |= hardware.lock.is_locked();
             health.storage_free_bytes = health.storage_free_bytes.or(storage_free_bytes);
+            if let Some(screen) = &mut health.screen {
+                screen.text = masked(&screen.text);
+            }
             let _ = events.send(Event::HealthObserved(Box::new(health))).await;
         });
     }
@@ -224,6 +230,16 @@ async fn apply_settings(
 }
 
 /// Always answers: unknown fields are absent.
+/// What an application wrongly shows must not leave the terminal.
+fn masked(text: &str) -> String {
+    let (mut redactor, mut masked) = (Redactor::new(), Vec::new());
+    if redactor.push(text.as_bytes(), &mut masked).is_err() {
+        return String::new();
+    }
+    redactor.finish(&mut masked);
+    String::from_utf8_lossy(&masked).into_owned()
+}
+
 async fn read_health(hal: &Hal) -> TerminalHealth {
     let Some(health) = &hal.health else { return TerminalHealth::default() };
     match tokio::time::timeout(HEALTH_TIME_MAX, health.health()).await {

@@ -48,6 +48,8 @@ pub(super) fn meta(acked: u64) -> Meta {
         acked_report_id: (acked > 0).then(|| report_id(acked)),
         boot_id: boot(1),
         clean_stop: acked % 2 == 1,
+        owner: None,
+        held_up_to: Seq(0),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use terminal_core::{
     engine::{LocalAnswer, OperationRecord, Write},
-    protocol::Origin,
+    protocol::{Origin, ReportBody},
 };
 use terminal_hal::{OperationId, OperationKind};
 
@@ -21,8 +21,12 @@ pub(super) fn note_begun(world: &mut World, device: usize, write: &Write) {
     if record.origin != Origin::Local || is_known {
         return;
     }
-    let Some((trigger, ttl_ms)) = trigger(world, device, record) else {
-        let by = record.created_by.clone();
+    // What fails at once has its verdict before it in the same commit, and keeps no more than that.
+    let by = match world.devices[device].store.verdict(record.id).map(|report| &report.body) {
+        Some(ReportBody::Operation(verdict)) => verdict.created_by.clone(),
+        _ => record.created_by.clone(),
+    };
+    let Some((trigger, ttl_ms)) = trigger(world, device, record, &by) else {
         return world.fail("what_begins_was_wanted", || format!("{} by {by:?}", record.id));
     };
     one_trigger_is_one_operation(world, trigger, record.id);
@@ -37,11 +41,16 @@ pub(super) fn note_begun(world: &mut World, device: usize, write: &Write) {
 }
 
 /// What has triggered it, and within which time it has to start.
-fn trigger(world: &mut World, device: usize, record: &OperationRecord) -> Option<(Trigger, u64)> {
+fn trigger(
+    world: &mut World,
+    device: usize,
+    record: &OperationRecord,
+    by: &str,
+) -> Option<(Trigger, u64)> {
     let terminal = &world.devices[device];
     let serial = terminal.serial;
-    if record.created_by != "schedule" {
-        let n = record.created_by.parse().ok()?;
+    if by != "schedule" {
+        let n = by.parse().ok()?;
         let planned = world.wanted.get(&n)?;
         world.behaviours.insert(record.id, planned.hardware);
         let is_it = planned.operation == record.operation;

@@ -197,6 +197,11 @@ impl World {
             Due::CallEnds { device, ticket } => self.when_awake(device, due, |world| {
                 world.call_ends(device, ticket);
             }),
+            Due::StrayAnswer { device, boot, id, attempt, had_effect } => {
+                self.when_awake(device, due, |world| {
+                    world.stray_answer(device, boot, id, attempt, had_effect);
+                });
+            }
             Due::Answer { device, generation, id, attempt } => {
                 self.when_awake(device, due, |world| {
                     world.answer(device, generation, id, attempt);

@@ -24,6 +24,8 @@ mod frames;
 mod handover;
 mod link;
 mod local;
+mod ownership;
+mod probation;
 mod queueing;
 mod recovery;
 mod renewal;
