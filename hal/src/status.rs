@@ -28,7 +28,10 @@ pub struct TerminalHealth {
     pub storage_free_bytes: Option<u64>,
     /// That of the hottest part, in whole degrees Celsius, -60 to 150.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(range(min = *TEMPERATURE_C.start(), max = *TEMPERATURE_C.end())))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(range(min = *TEMPERATURE_C.start(), max = *TEMPERATURE_C.end()))
+    )]
     pub temperature_c: Option<i16>,
     /// State of the printer.
     pub printer: Option<Printer>,
@@ -100,14 +103,21 @@ pub const SCREEN_TEXT_CHARS_MAX: usize = 60;
 
 /// What somebody in front of the terminal sees: the kind of screen, and the one line that matters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = no_text_of_a_payment))]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(transform = no_text_of_a_payment)
+)]
 pub struct ScreenView {
     /// What is in front.
     pub showing: Showing,
     /// The idle message, the message of the lock, the message that was asked for, or the name of
     /// the menu. Never anything of a payment.
     #[serde(default, skip_serializing_if = "String::is_empty")]
-    #[cfg_attr(feature = "schema", schemars(length(max = SCREEN_TEXT_CHARS_MAX), regex(pattern = crate::schema::LINE)))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(length(max = SCREEN_TEXT_CHARS_MAX), regex(pattern = crate::schema::LINE))
+    )]
     pub text: String,
 }
 
@@ -218,7 +228,10 @@ pub struct OfflineQueue {
     /// Their sum.
     pub amount: i64,
     /// ISO 4217.
-    #[cfg_attr(feature = "schema", schemars(length(max = CURRENCY_CHARS), regex(pattern = crate::schema::LINE)))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(length(max = CURRENCY_CHARS), regex(pattern = crate::schema::LINE))
+    )]
     pub currency: String,
     /// When the oldest was taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -230,7 +243,10 @@ pub struct OfflineQueue {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Batch {
     /// Its id.
-    #[cfg_attr(feature = "schema", schemars(length(max = NAME_CHARS_MAX), regex(pattern = crate::schema::LINE)))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(length(max = NAME_CHARS_MAX), regex(pattern = crate::schema::LINE))
+    )]
     pub id: String,
     /// When it was opened.
     pub opened_at: Timestamp,

@@ -19,7 +19,10 @@ pub struct RebootParameters {
     #[cfg_attr(feature = "schema", schemars(range(max = DELAY_S_MAX)))]
     pub delay_s: u32,
     /// For the terminal's log, at most 128 characters.
-    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = NOTE_CHARS_MAX), regex(pattern = crate::schema::LINE)))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(length(min = 1, max = NOTE_CHARS_MAX), regex(pattern = crate::schema::LINE))
+    )]
     pub reason: Option<String>,
 }
 

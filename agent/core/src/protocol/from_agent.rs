@@ -190,7 +190,10 @@ pub struct ProgressFrame {
     /// Which.
     pub id: OperationId,
     /// At most 32 characters.
-    #[cfg_attr(feature = "schema", schemars(length(max = PHASE_CHARS_MAX), regex(pattern = terminal_hal::schema::LINE)))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(length(max = PHASE_CHARS_MAX), regex(pattern = terminal_hal::schema::LINE))
+    )]
     pub phase: String,
     /// 0 to 100, where known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -262,7 +265,13 @@ pub struct OperationReport {
     /// Which.
     pub id: OperationId,
     /// Name of the kind.
-    #[cfg_attr(feature = "schema", schemars(length(max = OPERATION_NAME_CHARS_MAX), regex(pattern = terminal_hal::schema::LINE)))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(
+            length(max = OPERATION_NAME_CHARS_MAX),
+            regex(pattern = terminal_hal::schema::LINE)
+        )
+    )]
     pub operation: String,
     /// Completed with a result or failed with an error.
     #[serde(flatten)]
@@ -283,7 +292,10 @@ pub struct OperationReport {
     pub origin: Origin,
     /// Who began it at the terminal; empty where the cloud did, which knows.
     #[serde(default, skip_serializing_if = "String::is_empty")]
-    #[cfg_attr(feature = "schema", schemars(length(max = CREATED_BY_CHARS_MAX), regex(pattern = terminal_hal::schema::LINE)))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(length(max = CREATED_BY_CHARS_MAX), regex(pattern = terminal_hal::schema::LINE))
+    )]
     pub created_by: String,
 }
 
@@ -377,7 +389,10 @@ pub struct ConfigurationReport {
     pub errors: Vec<SettingProblem>,
     /// Of the effective configuration, 64 lower-case hex digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(length(max = NAME_CHARS_MAX), regex(pattern = terminal_hal::schema::LINE)))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(length(max = NAME_CHARS_MAX), regex(pattern = terminal_hal::schema::LINE))
+    )]
     pub sha256: Option<String>,
 }
 
