@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "schema")]
+use crate::schema::LINE;
 use crate::text::{REASON_CHARS_MAX, bounded};
 
 macro_rules! catalogue {
@@ -204,7 +206,7 @@ pub struct Failure {
     /// 1 to 256 characters for the person who reads the dashboard.
     #[cfg_attr(
         feature = "schema",
-        schemars(length(min = 1, max = REASON_CHARS_MAX), regex(pattern = crate::schema::LINE))
+        schemars(length(min = 1, max = REASON_CHARS_MAX), regex(pattern = LINE))
     )]
     pub failure_reason: String,
     /// Whether trying again unchanged may succeed.

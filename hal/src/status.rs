@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "schema")]
+use crate::schema::LINE;
 use crate::{
     Timestamp,
     text::{CURRENCY_CHARS, NAME_CHARS_MAX, bounded, line_problem},
@@ -116,7 +118,7 @@ pub struct ScreenView {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[cfg_attr(
         feature = "schema",
-        schemars(length(max = SCREEN_TEXT_CHARS_MAX), regex(pattern = crate::schema::LINE))
+        schemars(length(max = SCREEN_TEXT_CHARS_MAX), regex(pattern = LINE))
     )]
     pub text: String,
 }
@@ -228,10 +230,7 @@ pub struct OfflineQueue {
     /// Their sum.
     pub amount: i64,
     /// ISO 4217.
-    #[cfg_attr(
-        feature = "schema",
-        schemars(length(max = CURRENCY_CHARS), regex(pattern = crate::schema::LINE))
-    )]
+    #[cfg_attr(feature = "schema", schemars(length(max = CURRENCY_CHARS), regex(pattern = LINE)))]
     pub currency: String,
     /// When the oldest was taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -243,10 +242,7 @@ pub struct OfflineQueue {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Batch {
     /// Its id.
-    #[cfg_attr(
-        feature = "schema",
-        schemars(length(max = NAME_CHARS_MAX), regex(pattern = crate::schema::LINE))
-    )]
+    #[cfg_attr(feature = "schema", schemars(length(max = NAME_CHARS_MAX), regex(pattern = LINE)))]
     pub id: String,
     /// When it was opened.
     pub opened_at: Timestamp,

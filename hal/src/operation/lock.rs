@@ -4,6 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{InvalidParameters, Validate, check_line};
+#[cfg(feature = "schema")]
+use crate::schema::LINE;
 use crate::{Timestamp, text::NOTE_CHARS_MAX};
 
 /// Longest text on the screen of a locked terminal.
@@ -17,13 +19,13 @@ pub struct LockParameters {
     /// For the audit trail, at most 128 characters.
     #[cfg_attr(
         feature = "schema",
-        schemars(length(min = 1, max = NOTE_CHARS_MAX), regex(pattern = crate::schema::LINE))
+        schemars(length(min = 1, max = NOTE_CHARS_MAX), regex(pattern = LINE))
     )]
     pub reason: Option<String>,
     /// Shown on the screen, at most 60 characters.
     #[cfg_attr(
         feature = "schema",
-        schemars(length(min = 1, max = MESSAGE_CHARS_MAX), regex(pattern = crate::schema::LINE))
+        schemars(length(min = 1, max = MESSAGE_CHARS_MAX), regex(pattern = LINE))
     )]
     pub message: Option<String>,
     /// Let an active payment finish first; otherwise it is cancelled.
@@ -46,7 +48,7 @@ pub struct UnlockParameters {
     /// For the audit trail, at most 128 characters.
     #[cfg_attr(
         feature = "schema",
-        schemars(length(min = 1, max = NOTE_CHARS_MAX), regex(pattern = crate::schema::LINE))
+        schemars(length(min = 1, max = NOTE_CHARS_MAX), regex(pattern = LINE))
     )]
     pub reason: Option<String>,
 }

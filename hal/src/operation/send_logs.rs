@@ -5,6 +5,8 @@ use std::{collections::BTreeMap, ops::AddAssign};
 use serde::{Deserialize, Serialize};
 
 use super::{InvalidParameters, Validate, check_line, check_range};
+#[cfg(feature = "schema")]
+use crate::schema::LINE;
 use crate::{
     Timestamp,
     text::{NAME_CHARS_MAX, bounded},
@@ -37,7 +39,7 @@ pub struct SendLogsParameters {
         feature = "schema",
         schemars(
             length(max = COMPONENTS_MAX),
-            inner(length(min = 1, max = NAME_CHARS_MAX), regex(pattern = crate::schema::LINE))
+            inner(length(min = 1, max = NAME_CHARS_MAX), regex(pattern = LINE))
         )
     )]
     pub components: Vec<String>,
@@ -146,11 +148,11 @@ const UPLOAD_URL: &str = r"^https://[^\u0000-\u001F\u007F-\u009F]*$";
 fn header_limits(schema: &mut schemars::Schema) {
     schema.insert("maxProperties".to_owned(), UPLOAD_HEADERS_MAX.into());
     let name = schemars::json_schema!({
-        "minLength": 1, "maxLength": NAME_CHARS_MAX, "pattern": crate::schema::LINE,
+        "minLength": 1, "maxLength": NAME_CHARS_MAX, "pattern": LINE,
     });
     schema.insert("propertyNames".to_owned(), name.into());
     let value = schemars::json_schema!({
-        "type": "string", "maxLength": HEADER_CHARS_MAX, "pattern": crate::schema::LINE,
+        "type": "string", "maxLength": HEADER_CHARS_MAX, "pattern": LINE,
     });
     schema.insert("additionalProperties".to_owned(), value.into());
 }
@@ -215,20 +217,14 @@ impl Upload {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SendLogsResult {
     /// Names the upload at the receiver: the operation id.
-    #[cfg_attr(
-        feature = "schema",
-        schemars(length(max = NAME_CHARS_MAX), regex(pattern = crate::schema::LINE))
-    )]
+    #[cfg_attr(feature = "schema", schemars(length(max = NAME_CHARS_MAX), regex(pattern = LINE)))]
     pub log_id: String,
     /// Bytes before compression.
     pub bytes_raw: u64,
     /// Bytes that were sent.
     pub bytes_compressed: u64,
     /// SHA-256 of what was sent, 64 lower-case hex digits.
-    #[cfg_attr(
-        feature = "schema",
-        schemars(length(max = NAME_CHARS_MAX), regex(pattern = crate::schema::LINE))
-    )]
+    #[cfg_attr(feature = "schema", schemars(length(max = NAME_CHARS_MAX), regex(pattern = LINE)))]
     pub sha256: String,
     /// Time of the first line.
     pub covered_from: Timestamp,

@@ -11,6 +11,8 @@ use super::{
     ErrorFrame,
     check::{Check, check_line, check_range},
 };
+#[cfg(feature = "schema")]
+use terminal_hal::schema::LINE;
 
 /// Value of `Sec-WebSocket-Protocol` of the enrolment endpoint.
 pub const ENROL_SUBPROTOCOL: &str = "terminal-enrol.v1";
@@ -54,7 +56,7 @@ pub struct EnrolBegin {
         feature = "schema",
         schemars(
             length(min = 1, max = ENROL_NAME_CHARS_MAX),
-            regex(pattern = terminal_hal::schema::LINE)
+            regex(pattern = LINE)
         )
     )]
     pub serial_number: String,
@@ -63,7 +65,7 @@ pub struct EnrolBegin {
         feature = "schema",
         schemars(
             length(min = 1, max = ENROL_NAME_CHARS_MAX),
-            regex(pattern = terminal_hal::schema::LINE)
+            regex(pattern = LINE)
         )
     )]
     pub model: String,
@@ -75,7 +77,7 @@ pub struct EnrolBegin {
         feature = "schema",
         schemars(
             length(min = 1, max = ENROL_NAME_CHARS_MAX),
-            regex(pattern = terminal_hal::schema::LINE)
+            regex(pattern = LINE)
         )
     )]
     pub agent_version: String,
@@ -84,7 +86,7 @@ pub struct EnrolBegin {
         feature = "schema",
         schemars(
             length(min = 1, max = ENROL_NAME_CHARS_MAX),
-            regex(pattern = terminal_hal::schema::LINE)
+            regex(pattern = LINE)
         )
     )]
     pub software_version: String,
@@ -97,7 +99,7 @@ pub struct EnrolBegin {
         feature = "schema",
         schemars(
             length(min = *NONCE_CHARS.start(), max = *NONCE_CHARS.end()),
-            regex(pattern = terminal_hal::schema::LINE)
+            regex(pattern = LINE)
         )
     )]
     pub nonce: String,

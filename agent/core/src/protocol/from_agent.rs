@@ -18,6 +18,8 @@ use super::{
 use crate::engine::limits::{
     ATTEMPTS_MAX, CREATED_BY_CHARS_MAX, OPERATION_NAME_CHARS_MAX, PHASE_CHARS_MAX, UNFINISHED_MAX,
 };
+#[cfg(feature = "schema")]
+use terminal_hal::schema::LINE;
 
 /// Any frame from the terminal.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -190,10 +192,7 @@ pub struct ProgressFrame {
     /// Which.
     pub id: OperationId,
     /// At most 32 characters.
-    #[cfg_attr(
-        feature = "schema",
-        schemars(length(max = PHASE_CHARS_MAX), regex(pattern = terminal_hal::schema::LINE))
-    )]
+    #[cfg_attr(feature = "schema", schemars(length(max = PHASE_CHARS_MAX), regex(pattern = LINE)))]
     pub phase: String,
     /// 0 to 100, where known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -269,7 +268,7 @@ pub struct OperationReport {
         feature = "schema",
         schemars(
             length(max = OPERATION_NAME_CHARS_MAX),
-            regex(pattern = terminal_hal::schema::LINE)
+            regex(pattern = LINE)
         )
     )]
     pub operation: String,
@@ -294,7 +293,7 @@ pub struct OperationReport {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[cfg_attr(
         feature = "schema",
-        schemars(length(max = CREATED_BY_CHARS_MAX), regex(pattern = terminal_hal::schema::LINE))
+        schemars(length(max = CREATED_BY_CHARS_MAX), regex(pattern = LINE))
     )]
     pub created_by: String,
 }
@@ -389,10 +388,7 @@ pub struct ConfigurationReport {
     pub errors: Vec<SettingProblem>,
     /// Of the effective configuration, 64 lower-case hex digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(
-        feature = "schema",
-        schemars(length(max = NAME_CHARS_MAX), regex(pattern = terminal_hal::schema::LINE))
-    )]
+    #[cfg_attr(feature = "schema", schemars(length(max = NAME_CHARS_MAX), regex(pattern = LINE)))]
     pub sha256: Option<String>,
 }
 
