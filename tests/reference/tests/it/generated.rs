@@ -41,6 +41,28 @@ fn every_schema_is_a_schema_of_its_draft() {
     }
 }
 
+#[test]
+fn beside_a_reference_stands_nothing_that_limits() {
+    for (path, text) in files().into_iter().filter(|(path, _)| path.starts_with("schema/")) {
+        let schema: Value = serde_json::from_str(&text).unwrap();
+        for beside in beside_references(&schema) {
+            let is_annotation = ["$ref", "description", "default"].contains(&&*beside);
+            assert!(is_annotation, "{path}: {beside} is nothing to readers of drafts before 2019");
+        }
+    }
+}
+
+fn beside_references(schema: &Value) -> Vec<String> {
+    match schema {
+        Value::Array(items) => items.iter().flat_map(beside_references).collect(),
+        Value::Object(fields) => {
+            let own = fields.keys().filter(|_| fields.contains_key("$ref")).cloned();
+            own.chain(fields.values().flat_map(beside_references)).collect()
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Vec::new(),
+    }
+}
+
 fn formats(schema: &Value) -> Vec<String> {
     match schema {
         Value::Array(items) => items.iter().flat_map(formats).collect(),
