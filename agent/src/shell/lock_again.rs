@@ -109,9 +109,10 @@ impl Tries {
     }
 
     fn forget(&self) {
-        if self.0.exists()
-            && let Err(error) = durable::remove(&self.0)
-        {
+        if !self.0.exists() {
+            return;
+        }
+        if let Err(error) = durable::remove(&self.0) {
             tracing::warn!(%error, path = %self.0.display(), "record of tries to lock not removed");
         }
     }

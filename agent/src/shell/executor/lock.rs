@@ -34,10 +34,10 @@ pub(super) async fn lock(
             .map_err(|error| not_recorded("the lock could not be recorded", &error))?;
         let answer = payments.set_locked(call, &LockRequest::Lock(parameters.clone())).await;
         let refused = |failure: &Failure| failure.side_effects == SideEffects::None;
-        if answer.as_ref().is_err_and(refused)
-            && let Err(error) = record.replace(before)
-        {
-            tracing::warn!(operation_id = %call.id, %error, "the lock stays on record");
+        if answer.as_ref().is_err_and(refused) {
+            if let Err(error) = record.replace(before) {
+                tracing::warn!(operation_id = %call.id, %error, "the lock stays on record");
+            }
         }
         if answer.is_ok() {
             record.confirm(true);
