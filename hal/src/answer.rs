@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     ErrorCode, Failure, SideEffects,
-    status::{Batch, Network, OfflineQueue, PowerSource, Printer, TerminalHealth},
+    status::{Batch, Network, OfflineQueue, PowerSource, Printer, ScreenView, TerminalHealth},
 };
 
 /// Longest wait that a failure may ask for.
@@ -96,6 +96,7 @@ pub(crate) fn health(mut answer: Value) -> serde_json::Result<TerminalHealth> {
     forget_unreadable::<Option<Printer>>(&mut answer, "printer");
     forget_unreadable::<Option<OfflineQueue>>(&mut answer, "offline_queue");
     forget_unreadable::<Option<Batch>>(&mut answer, "batch");
+    forget_unreadable::<Option<ScreenView>>(&mut answer, "screen");
     TerminalHealth::deserialize(answer).map(TerminalHealth::bounded)
 }
 

@@ -54,7 +54,11 @@ fn execute(command: Command, config: PathBuf, json: bool) -> Result<String, Fail
         Command::Run => run_agent(&config),
         Command::Status => ask(&config, &ControlRequest::Status, json, human::status),
         Command::Operations => ask(&config, &ControlRequest::Operations, json, human::operations),
+        Command::Start(request) => {
+            ask(&config, &ControlRequest::Start(request), json, human::start)
+        }
         Command::Activate => ask(&config, &ControlRequest::Activate, json, human::activate),
+        Command::Discard => ask(&config, &ControlRequest::Discard, json, human::discard),
     }
 }
 
@@ -100,7 +104,9 @@ fn run_agent(path: &std::path::Path) -> Result<String, Failed> {
                 RunError::Identity(error) if error.is_forbidden() => exit::PERMISSION,
                 RunError::Directory { .. } | RunError::Identity(_) => exit::STORE,
                 RunError::Control { .. } | RunError::Process(_) => exit::INTERNAL,
-                RunError::Hal(_) | RunError::Hardware(_) => exit::UNAVAILABLE,
+                #[cfg(feature = "mock")]
+                RunError::Mock(_) => exit::UNAVAILABLE,
+                RunError::Hardware(_) => exit::UNAVAILABLE,
             };
             Err(Failed(code, reason))
         }

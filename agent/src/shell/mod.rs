@@ -14,11 +14,12 @@ mod hardware;
 mod journal;
 mod lock_again;
 mod lock_record;
+mod requests;
 mod run;
 mod screen;
 mod surroundings;
 mod watchdog;
 
-pub use control::{ControlRequest, ask};
+pub use control::{ControlRequest, StartRequest, ask};
 pub use journal::init as init_log;
 pub use run::{RunError, run};

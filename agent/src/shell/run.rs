@@ -9,7 +9,7 @@ use terminal_core::{
     },
     protocol::{AgentFrame, Report, encode},
 };
-use terminal_hal::{Failure, OperationKind, mock::MockError, status::TerminalHealth};
+use terminal_hal::{Failure, OperationKind, status::TerminalHealth};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::{Notify, mpsc},
@@ -26,6 +26,7 @@ use super::{
     hardware::{self, HardwareNews},
     lock_again::LockAgain,
     lock_record::LockRecord,
+    requests::{self, Requests},
     screen::Screen,
     surroundings::{boot, https_uploads, watch_network},
     watchdog::Watchdog,
@@ -34,6 +35,7 @@ use crate::{
     config::Config,
     identity::IdentityError,
     link::{self, LinkEvent, LinkHandle, VerificationClock},
+    schedule::Schedule,
     store::{OpenedStore, Store, StoreError, StoreLimits},
     sys,
     uploads::{UploadLimits, Uploads},
@@ -58,9 +60,10 @@ pub enum RunError {
     /// The identity of the terminal cannot be read.
     #[error(transparent)]
     Identity(#[from] IdentityError),
-    /// The hardware layer cannot be had.
+    /// The simulated terminal cannot be had.
+    #[cfg(feature = "mock")]
     #[error("hardware layer: {0}")]
-    Hal(#[from] MockError),
+    Mock(#[from] terminal_hal::mock::MockError),
     /// The hardware layer does not say who or where it is.
     #[error("hardware layer: {0}")]
     Hardware(Failure),
@@ -114,6 +117,8 @@ struct Shell {
     uploads: Arc<Uploads>,
     control: mpsc::Receiver<ControlCall>,
     facts: Facts,
+    schedule: Option<Schedule>,
+    requests: Requests,
     alarm: Alarm,
     watchdog: Watchdog,
     verification_clock: Arc<VerificationClock>,
@@ -217,6 +222,8 @@ impl Shell {
             uploads,
             control,
             facts: Facts::default(),
+            schedule: config.schedule,
+            requests: Requests::default(),
             alarm: Alarm::new()?,
             watchdog: Watchdog::from_environment(),
             verification_clock,
@@ -269,7 +276,7 @@ impl Shell {
         let mut next = Some(first);
         let mut stepped = 0;
         while let Some(event) = next {
-            let moment = clock::moment();
+            let moment = self.moment();
             self.note(&event, &moment);
             self.engine.step(&moment, &event, &mut effects);
             stepped += 1;
@@ -279,6 +286,13 @@ impl Shell {
             next = if full { None } else { self.ready_event() };
         }
         self.carry_out(effects)
+    }
+
+    /// This moment, with what the schedule says of it.
+    fn moment(&self) -> Moment {
+        let moment = clock::moment();
+        let calendar = self.schedule.as_ref().and_then(|schedule| schedule.calendar(moment.wall));
+        Moment { calendar, ..moment }
     }
 
     /// What the shell itself has to know.
@@ -360,6 +374,7 @@ impl Shell {
                 }
             }
             Effect::Identity(order) => self.carry_out_identity(order),
+            Effect::Answer(answer) => self.requests.answer(&answer),
             Effect::Stop => return Ok(Next::Stop),
         }
         Ok(Next::GoOn)
@@ -451,10 +466,24 @@ impl Shell {
     }
 
     fn answer(&mut self, call: ControlCall) {
-        if call.request == ControlRequest::Activate {
-            self.arisen.push_back(Event::ActivationRequested);
+        match &call.request {
+            ControlRequest::Start(request) => {
+                match requests::from_control(request, call.uid) {
+                    Ok(request) => {
+                        self.requests.wait(&request, call.reply);
+                        self.arisen.push_back(Event::OperationRequested(Box::new(request)));
+                    }
+                    Err(problem) => drop(call.reply.send(control::unfit(&problem))),
+                }
+                return;
+            }
+            ControlRequest::Activate => self.arisen.push_back(Event::ActivationRequested),
+            ControlRequest::Discard => self.arisen.push_back(Event::DiscardRequested),
+            ControlRequest::Status | ControlRequest::Operations => {}
         }
-        let view = self.engine.view(&clock::moment());
+        let moment = self.moment();
+        self.facts.end_of_day_next = moment.calendar.map(|calendar| calendar.next);
+        let view = self.engine.view(&moment);
         let answer = control::answer(&call.request, &self.facts, &view, &self.store);
         // The asker may be gone.
         let _ = call.reply.send(answer);

@@ -241,6 +241,7 @@ impl Life<'_> {
             | Effect::UploadAcked(_)
             | Effect::UploadRefused { .. }
             | Effect::AllowUploads
+            | Effect::Answer(_)
             | Effect::Stop => Event::Woken,
         }
     }

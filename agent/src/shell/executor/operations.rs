@@ -102,7 +102,7 @@ async fn configure(
     parameters: &ConfigureParameters,
 ) -> Result<ConfigureResult, Failure> {
     let payments = payments(hardware)?;
-    match payments.apply_settings(call, parameters.revision, &parameters.config).await? {
+    match super::apply_settings(payments, call, parameters.revision, &parameters.config).await? {
         SettingsOutcome::Applied(result) => Ok(result),
         SettingsOutcome::Rejected(problems) => {
             let lines: Vec<_> =

@@ -40,6 +40,7 @@ fn store_with_verdicts(n: usize, acked: bool) -> Store {
             boot_id: meta.boot_id,
             clock_trusted: true,
             origin: Origin::Cloud,
+            created_by: String::new(),
         }));
         store.reports.insert(seq, Report { seq, store_epoch: meta.store_epoch, report_id, body });
     }
@@ -116,6 +117,19 @@ fn room_for_the_verdict_of_everything_accepted_is_reserved_before_accepting() {
     assert_eq!(w.complete(1).appends(), 1, "what was accepted gets its verdict");
     w.ack(1);
     assert_eq!(w.dispatch(3, OperationKind::EndOfDay).accepted().len(), 1);
+}
+
+// Rule 5
+#[test]
+fn reports_of_an_owner_before_take_room_until_they_are_discarded() {
+    let mut w = with_verdicts(UNACKED_MAX - 1, false);
+    w.identity.terminal_id = "T-2".into();
+    w.restart();
+    w.connect();
+    let frame = w.operation(1, OperationKind::EndOfDay);
+    assert_refused(&mut w, frame, "OVERLOADED");
+    w.step(&Event::DiscardRequested);
+    assert_eq!(w.dispatch(1, OperationKind::EndOfDay).accepted().len(), 1);
 }
 
 // Rule 5

@@ -13,10 +13,10 @@ SRC_URI = "${TERMINAL_AGENT_URI}"
 S = "${UNPACKDIR}/${BP}"
 
 # Every crate of Cargo.lock with its digest; made by: bitbake -c update_crates terminal-agent
-require ${BPN}-crates.inc
+# Not `require`: the recipe has to be read before that can run for the first time.
+include ${BPN}-crates.inc
 
 CARGO_BUILD_FLAGS += "--package terminal-agent"
-
 
 SYSTEMD_SERVICE:${PN} = "terminal-agent.service"
 USERADD_PACKAGES = "${PN}"
