@@ -18,8 +18,7 @@ pub(super) async fn print<S: System>(day: &mut Day<S>) -> Result<()> {
     boot(&mut day.system)?;
     tokio::time::sleep(IDLE).await;
     day.online(true).await?;
-    memory(&mut day.system)?;
-    without_the_call_of_sled(&mut day.system)
+    memory(&mut day.system)
 }
 
 /// It has run, committed and been restarted with the filter; this says that there was one.
@@ -55,25 +54,6 @@ fn boot(system: &mut impl System) -> Result<()> {
     println!(
         "    ms after the kernel: systemd {systemd}, network {network}, agent started {started}, \
          READY {ready}, online {online}"
-    );
-    Ok(())
-}
-
-/// The proof that the filter covers what sled syncs through, and that the unit has to allow it.
-fn without_the_call_of_sled(system: &mut impl System) -> Result<()> {
-    let drop_in = "/run/systemd/system/terminal-agent.service.d";
-    system.shell(&format!("mkdir -p {drop_in}"))?;
-    let forbid = "[Service]\\nSystemCallFilter=~arm_sync_file_range\\n";
-    system.shell(&format!("printf '{forbid}' >{drop_in}/forbid.conf; systemctl daemon-reload"))?;
-    system.shell("systemctl restart terminal-agent || true")?;
-    let ended = system.shell("systemctl show --value --property=ExecMainStatus terminal-agent")?;
-    let last = "journalctl --boot --output=cat --identifier=terminal-agent --lines=1";
-    let said = system.shell(last)?;
-    ensure!(!matches!(ended.trim(), "" | "0"), "it runs without arm_sync_file_range: {said}");
-    println!(
-        "ok  without arm_sync_file_range it ends with status {}: {}",
-        ended.trim(),
-        said.trim()
     );
     Ok(())
 }
