@@ -57,10 +57,29 @@ impl Machine {
         Ok(package)
     }
 
-    /// The system that the others are copies of; made when it is not there yet.
-    pub(crate) fn pattern(self) -> Result<PathBuf> {
-        let name = self.architecture();
-        let pattern = repository("target/device").join(format!("debian-{name}"));
+    /// The system that the others are copies of; made when there is none, or one of another recipe.
+    fn pattern(self) -> Result<PathBuf> {
+        let mut make = self.recipe();
+        let recipe = format!("{:?}", make.get_args().collect::<Vec<_>>());
+        let folder = repository("target/device");
+        let pattern = folder.join(format!("debian-{}", self.architecture()));
+        // Written last, removed first.
+        let made_by = pattern.with_extension("recipe");
+        if fs::read_to_string(&made_by).ok().as_ref() == Some(&recipe) {
+            return Ok(pattern);
+        }
+        fs::create_dir_all(folder)?;
+        let _ = fs::remove_file(&made_by);
+        let _ = fs::remove_dir_all(&pattern);
+        let mirror = succeeded(&mut Command::new(repository("packaging/debian-mirror")))?;
+        make.arg("bookworm").arg(&pattern).arg(String::from_utf8(mirror.stdout)?.trim());
+        succeeded(&mut make).context("making a Debian system with mmdebstrap")?;
+        fs::write(made_by, recipe)?;
+        Ok(pattern)
+    }
+
+    /// Makes a system, but for what is made and from where.
+    fn recipe(self) -> Command {
         let mut make = self.command("mmdebstrap");
         make.args(["--mode=root", "--variant=essential", "--quiet", "--include", PACKAGES]);
         if matches!(self, Self::Arm) {
@@ -73,22 +92,7 @@ impl Machine {
             make.arg(format!("--dpkgopt=path-exclude=/usr/share/{without}/*"));
         }
         make.arg("--dpkgopt=path-include=/usr/share/doc/terminal-agent/*");
-        // Others than those that are there are made when what they are made of has changed.
-        let recipe = format!("{:?}", make.get_args().collect::<Vec<_>>());
-        let made_of = pattern.with_extension("recipe");
-        if fs::read_to_string(&made_of).ok().as_ref() == Some(&recipe) {
-            return Ok(pattern);
-        }
-        let _ = fs::remove_file(&made_of);
-        if pattern.exists() {
-            fs::remove_dir_all(&pattern)?;
-        }
-        fs::create_dir_all(repository("target/device"))?;
-        let mirror = succeeded(&mut Command::new(repository("packaging/debian-mirror")))?;
-        make.arg("bookworm").arg(&pattern).arg(String::from_utf8(mirror.stdout)?.trim());
-        succeeded(&mut make).context("making a Debian system with mmdebstrap")?;
-        fs::write(made_of, recipe)?;
-        Ok(pattern)
+        make
     }
 }
 
