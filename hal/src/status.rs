@@ -50,6 +50,9 @@ pub struct TerminalHealth {
     /// What is on the screen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub screen: Option<ScreenView>,
+    /// The agent has locked, and the payment application has not confirmed it. Only the agent knows.
+    #[serde(skip)]
+    pub lock_unconfirmed: bool,
 }
 
 impl TerminalHealth {
@@ -69,6 +72,7 @@ impl TerminalHealth {
             locked: self.locked || other.locked,
             tampered: self.tampered || other.tampered,
             screen: self.screen.or(other.screen),
+            lock_unconfirmed: self.lock_unconfirmed || other.lock_unconfirmed,
         }
     }
 

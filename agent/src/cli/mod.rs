@@ -104,7 +104,9 @@ fn run_agent(path: &std::path::Path) -> Result<String, Failed> {
                 RunError::Identity(error) if error.is_forbidden() => exit::PERMISSION,
                 RunError::Directory { .. } | RunError::Identity(_) => exit::STORE,
                 RunError::Control { .. } | RunError::Process(_) => exit::INTERNAL,
-                RunError::Hal(_) | RunError::Hardware(_) => exit::UNAVAILABLE,
+                #[cfg(feature = "mock")]
+                RunError::Mock(_) => exit::UNAVAILABLE,
+                RunError::Hardware(_) => exit::UNAVAILABLE,
             };
             Err(Failed(code, reason))
         }

@@ -150,9 +150,26 @@ const fn choices(capability: Capability) -> &'static [(&'static str, Source)] {
     }
 }
 
+/// The choices that this program was built with.
+fn built_in(capability: Capability) -> impl Iterator<Item = (&'static str, Source)> {
+    let is_built_in = |source| source != Source::Mock || cfg!(feature = "mock");
+    choices(capability).iter().copied().filter(move |(_, source)| is_built_in(*source))
+}
+
+/// A source that cannot be had, with those that can.
+fn unknown(name: &str, choices: &[&str]) -> String {
+    let why = match name {
+        "mock" if cfg!(not(feature = "mock")) => {
+            ", a simulated terminal that this build leaves out"
+        }
+        _ => "",
+    };
+    format!("got {name:?}{why}, want one of {}", choices.join(", "))
+}
+
 /// What `backend` gives to a capability that is not named: nothing, if it does not have it.
 fn default_source(backend: &str, capability: Capability) -> Option<Source> {
-    let named = choices(capability).iter().find(|(name, _)| *name == backend)?;
+    let named = built_in(capability).find(|(name, _)| *name == backend)?;
     match named.1 {
         Source::Vendor | Source::VendorIfOffered => Some(Source::VendorIfOffered),
         Source::Mock | Source::Exec | Source::Linux => Some(named.1),
@@ -213,8 +230,7 @@ pub(super) fn checked(
 fn check_backend(backend: Option<&str>, problems: &mut Problems<'_>) {
     let Some(backend) = backend else { return };
     if Capability::ALL.into_iter().all(|capability| default_source(backend, capability).is_none()) {
-        let named =
-            |capability| choices(capability).iter().map(move |(name, _)| (capability, *name));
+        let named = |capability| built_in(capability).map(move |(name, _)| (capability, name));
         let mut names: Vec<_> = Capability::ALL
             .into_iter()
             .flat_map(named)
@@ -223,8 +239,7 @@ fn check_backend(backend: Option<&str>, problems: &mut Problems<'_>) {
             .collect();
         names.sort_unstable();
         names.dedup();
-        let problem = format!("got {backend:?}, want one of {}", names.join(", "));
-        problems.add("hal.backend", &problem);
+        problems.add("hal.backend", &unknown(backend, &names));
     }
 }
 
@@ -232,14 +247,13 @@ fn named_source(name: &str, capability: Capability, problems: &mut Problems<'_>)
     if name == "none" {
         return None;
     }
-    let choices = choices(capability);
-    let found = choices.iter().find(|(choice, _)| *choice == name);
+    let found = built_in(capability).find(|(choice, _)| *choice == name);
     if found.is_none() {
-        let names: Vec<_> = choices.iter().map(|(choice, _)| *choice).collect();
-        let problem = format!("got {name:?}, want one of {}, none", names.join(", "));
-        problems.add(&format!("hal.{}", capability.as_str()), &problem);
+        let names: Vec<_> =
+            built_in(capability).map(|(choice, _)| choice).chain(["none"]).collect();
+        problems.add(&format!("hal.{}", capability.as_str()), &unknown(name, &names));
     }
-    found.map(|(_, source)| *source)
+    found.map(|(_, source)| source)
 }
 
 fn vendor(
@@ -268,6 +282,7 @@ fn vendor(
 }
 
 #[cfg(test)]
+#[cfg(feature = "mock")]
 mod tests {
     use std::path::Path;
 
@@ -372,6 +387,29 @@ mod tests {
         ] {
             let error = parse(text).unwrap_err();
             assert!(error.contains(problem), "{text}: {error}");
+        }
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(feature = "mock"))]
+mod without_mock {
+    use super::*;
+
+    #[test]
+    fn a_simulated_terminal_that_was_left_out_is_refused_as_such() {
+        for (text, problem) in [
+            (
+                "backend = \"mock\"",
+                "hal.backend: got \"mock\", a simulated terminal that this build",
+            ),
+            ("backend = \"mock\"", "leaves out, want one of exec, linux, vendor"),
+            ("screen = \"mock\"", "this build leaves out, want one of vendor, exec, none"),
+            ("screen = \"tv\"", "hal.screen: got \"tv\", want one of vendor, exec, none"),
+        ] {
+            let mut problems = Problems { path: Path::new("agent.toml"), lines: Vec::new() };
+            checked(toml::from_str(text).unwrap(), Path::new("/store"), "n92", &mut problems);
+            assert!(problems.lines.join("\n").contains(problem), "{:?}", problems.lines);
         }
     }
 }

@@ -9,7 +9,6 @@ use terminal_hal::{
     child::Runner,
     exec::{self, ExecConfig},
     linux,
-    mock::{MockConfig, MockTerminal},
     operation::OperationRequest,
     status::TerminalHealth,
     vendor::{StandingLock, Vendor, VendorConfig, VendorNews},
@@ -20,6 +19,8 @@ use tokio::{
     time::timeout,
 };
 
+#[cfg_attr(not(feature = "mock"), path = "hardware/no_mock.rs")]
+mod mock;
 mod unusable;
 mod updates;
 
@@ -33,8 +34,6 @@ use crate::{
 const HEALTH_INTERVAL_MIN: Duration = Duration::from_secs(1);
 /// What somebody has chosen at the terminal, and may wait for the loop.
 const REQUESTS_MAX: usize = 4;
-/// Between two looks at what is chosen at the simulated terminal.
-const MOCK_MENU_INTERVAL: Duration = Duration::from_millis(200);
 /// One of several sources of the terminal's state may take this long.
 const HEALTH_SOURCE_TIME_MAX: Duration = Duration::from_secs(2);
 
@@ -59,11 +58,7 @@ pub(super) async fn open(
     let hal = &config.hal;
     let runner = runner(config)?;
     let backends = Backends {
-        mock: if hal.uses(|source| source == Source::Mock) {
-            mock(config, rebooting, tasks, news.clone())?
-        } else {
-            Hal::default()
-        },
+        mock: mock::open(config, rebooting, tasks, news.clone())?,
         vendor: vendor(hal, tasks, news, standing_lock).await?,
         exec: runner.as_ref().map(|runner| exec(hal.exec.clone(), runner)).unwrap_or_default(),
         linux: runner
@@ -118,60 +113,6 @@ impl Backends {
             Source::Exec => &self.exec,
             Source::Linux => &self.linux,
             Source::Ab | Source::Rauc => &self.none,
-        }
-    }
-}
-
-fn mock(
-    config: &Config,
-    rebooting: &Arc<Notify>,
-    tasks: &LocalSet,
-    news: HardwareNews,
-) -> Result<Hal, RunError> {
-    tracing::warn!("the hardware is simulated: nothing happens on a real terminal");
-    let rebooting = Arc::clone(rebooting);
-    let mock = MockTerminal::open(MockConfig {
-        state_file: config.hal.mock.state_file.clone(),
-        script_file: config.hal.mock.script_file.clone(),
-        serial_number: config.terminal.serial_number.clone(),
-        model: config.terminal.model.clone(),
-        seed: config.hal.mock.seed,
-        on_reboot: Arc::new(move || rebooting.notify_one()),
-        ..MockConfig::default()
-    })?;
-    let hal = mock.hal();
-    let (requests, chosen) = mpsc::channel(REQUESTS_MAX);
-    tasks.spawn_local(watch_menu(mock.clone(), requests));
-    tasks.spawn_local(watch_screen(mock, news.health_changed));
-    tasks.spawn_local(pass_requests_on(chosen, news.events));
-    Ok(hal)
-}
-
-/// The simulated terminal says what is chosen only when it is asked.
-async fn watch_menu(mock: MockTerminal, requests: mpsc::Sender<OperationRequest>) {
-    let mut said = None;
-    loop {
-        let chosen = mock.script().chosen.clone();
-        if let Some(request) = chosen.clone().filter(|_| chosen != said) {
-            if requests.send(request).await.is_err() {
-                return;
-            }
-        }
-        said = chosen;
-        tokio::time::sleep(MOCK_MENU_INTERVAL).await;
-    }
-}
-
-/// Customers and menus change a screen without being asked to.
-async fn watch_screen(mock: MockTerminal, health_changed: mpsc::Sender<()>) {
-    let mut seen = mock.screen();
-    loop {
-        tokio::time::sleep(HEALTH_INTERVAL_MIN).await;
-        let now = mock.screen();
-        if now != seen {
-            // One request that waits is enough.
-            let _ = health_changed.try_send(());
-            seen = now;
         }
     }
 }

@@ -533,6 +533,8 @@ pub enum Attention {
     StorageLow,
     /// Most of the life of the certificate is over.
     CertExpiring,
+    /// The terminal has to be locked, and its payment application has not confirmed that it is.
+    LockUnconfirmed,
 }
 
 /// All log data of an upload has been sent; answered by `log_ack{complete: true}`.
