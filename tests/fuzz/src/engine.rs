@@ -113,7 +113,7 @@ impl Life<'_> {
                 CloudFrame::Ack(Ack { store_epoch, seq: Seq(self.input.u64()) })
             }
             11 => CloudFrame::Configuration(ConfigurationFrame {
-                revision: self.input.below(6).into(),
+                revision: u64::from(self.input.below(6)).max(1),
                 config: object(json!({ "tip": self.input.byte() })),
             }),
             12 => {

@@ -103,7 +103,10 @@ async fn our_agent_serves_a_cloud_in_python() -> Result<()> {
     cloud.report(&logs).await?;
     let verdict = settled(&mut cloud, &logs, "FAILED").await?;
     assert_eq!(verdict["error"]["code"], "UPLOAD_REJECTED");
-    unsent(&site, &agent, 0).await
+    unsent(&site, &agent, 0).await?;
+    // Not for want of acks, nor for anything else, did the agent have to come again.
+    assert!(!cloud.has_said("online", site.terminal_id()));
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
