@@ -5,6 +5,7 @@ pub mod config;
 pub mod downloads;
 pub mod identity;
 pub mod link;
+pub mod schedule;
 pub mod shell;
 pub mod store;
 mod sys;

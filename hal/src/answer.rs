@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     ErrorCode, Failure, SideEffects,
-    status::{Batch, Network, OfflineQueue, PowerSource, Printer, TerminalHealth},
+    status::{Batch, Network, OfflineQueue, PowerSource, Printer, ScreenView, TerminalHealth},
 };
 
 /// Longest wait that a failure may ask for.
@@ -66,7 +66,9 @@ impl FailureData {
     /// The failure as the agent knows it. A code that is not in the catalogue becomes
     /// `DEVICE_FAULT` with that code in the reason.
     pub(crate) fn failure(&self, message: &str) -> Failure {
-        let known = ErrorCode::ALL.iter().find(|code| code.as_str() == self.code);
+        // That nobody answers is nobody's answer.
+        let mut codes = ErrorCode::ALL.iter().filter(|code| **code != ErrorCode::HalUnavailable);
+        let known = codes.find(|code| code.as_str() == self.code);
         let mut failure = match known {
             Some(code) => Failure::new(*code, message),
             None => Failure::new(ErrorCode::DeviceFault, format!("{}: {message}", self.code)),
@@ -94,6 +96,7 @@ pub(crate) fn health(mut answer: Value) -> serde_json::Result<TerminalHealth> {
     forget_unreadable::<Option<Printer>>(&mut answer, "printer");
     forget_unreadable::<Option<OfflineQueue>>(&mut answer, "offline_queue");
     forget_unreadable::<Option<Batch>>(&mut answer, "batch");
+    forget_unreadable::<Option<ScreenView>>(&mut answer, "screen");
     TerminalHealth::deserialize(answer).map(TerminalHealth::bounded)
 }
 

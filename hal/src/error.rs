@@ -11,6 +11,7 @@ macro_rules! catalogue {
     ($($(#[doc = $doc:literal])+ $name:ident $wire:literal $retryable:literal $nexo:literal;)+) => {
         /// Why an operation failed. Written on the wire in capitals, such as `BUSY_PAYMENT`.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         pub enum ErrorCode {
             $($(#[doc = $doc])+ #[serde(rename = $wire)] $name,)+
         }
@@ -162,6 +163,7 @@ catalogue! {
 
 /// What a failed operation may have left behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum SideEffects {
     /// Nothing happened.
@@ -194,11 +196,13 @@ impl Effect {
 
 /// Why an operation failed, for programs (`code`) and for people (`failure_reason`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[error("{}: {failure_reason}", code.as_str())]
 pub struct Failure {
     /// The stable code.
     pub code: ErrorCode,
     /// 1 to 256 characters for the person who reads the dashboard.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = REASON_CHARS_MAX), regex(pattern = crate::schema::LINE)))]
     pub failure_reason: String,
     /// Whether trying again unchanged may succeed.
     pub retryable: bool,

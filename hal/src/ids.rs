@@ -7,11 +7,13 @@ use uuid::Uuid;
 
 /// Identity of one operation, for ever: the cloud mints it, the terminal never runs it twice.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(inline))]
 #[serde(transparent)]
 pub struct OperationId(pub Uuid);
 
 /// The kernel's boot id: another value means that the device has booted in between.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(inline))]
 #[serde(transparent)]
 pub struct BootId(pub Uuid);
 

@@ -27,6 +27,9 @@ pub mod linux;
 #[cfg(feature = "mock")]
 pub mod mock;
 pub mod operation;
+#[cfg(feature = "schema")]
+pub mod schema;
+pub mod settings;
 pub mod status;
 pub mod text;
 pub mod time;

@@ -2,6 +2,12 @@
 
 /// Longest `failure_reason` and similar free text, in Unicode scalar values.
 pub const REASON_CHARS_MAX: usize = 256;
+/// Longest id, name, version, path and digest.
+pub const NAME_CHARS_MAX: usize = 64;
+/// Longest reason in the parameters of an operation.
+pub const NOTE_CHARS_MAX: usize = 128;
+/// Letters of a currency, ISO 4217.
+pub const CURRENCY_CHARS: usize = 3;
 
 /// `text` without control characters and no longer than `chars_max` Unicode scalar values.
 pub fn bounded(text: &str, chars_max: usize) -> String {

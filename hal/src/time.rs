@@ -8,7 +8,14 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 /// Milliseconds since 1970-01-01T00:00:00Z. Written `2026-06-29T09:00:00.000Z`; any RFC 3339
 /// offset is read. Instants before 1970 and after the year 9999 are refused.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Timestamp(u64);
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(inline))]
+pub struct Timestamp(
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "String", extend("format" = "date-time"), regex(pattern = crate::schema::TIME))
+    )]
+    u64,
+);
 
 /// 9999-12-31T23:59:59.999Z, the last instant that RFC 3339 can write.
 const UNIX_MS_MAX: u64 = 253_402_300_799_999;

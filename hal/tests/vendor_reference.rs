@@ -204,6 +204,7 @@ fn known_params(name: &str, params: &Value, line: usize) -> Value {
         method::CANCEL => round::<wire::Cancel>,
         method::PROGRESS => round::<wire::ProgressParams>,
         method::EVENT => round::<wire::EventParams>,
+        method::OPERATION_REQUEST => round::<terminal_hal::operation::OperationRequest>,
         other => panic!("line {line}: no method {other:?}"),
     };
     round(params, line)

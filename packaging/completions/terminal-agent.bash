@@ -5,6 +5,6 @@ _terminal_agent() {
         -c | --config) mapfile -t COMPREPLY < <(compgen -f -- "$current") && return ;;
     esac
     mapfile -t COMPREPLY < <(compgen -W \
-        "run validate status operations activate version --config --json --help --version" -- "$current")
+        "run validate status operations activate discard version --config --json --help --version" -- "$current")
 }
 complete -o filenames -F _terminal_agent terminal-agent

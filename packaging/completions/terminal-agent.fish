@@ -5,6 +5,7 @@ complete -c terminal-agent -n __fish_use_subcommand -a validate -d 'Name every p
 complete -c terminal-agent -n __fish_use_subcommand -a status -d 'Link, clock, current operation, queue'
 complete -c terminal-agent -n __fish_use_subcommand -a operations -d 'What runs or waits, and the newest verdicts'
 complete -c terminal-agent -n __fish_use_subcommand -a activate -d 'Activate a deactivated terminal again'
+complete -c terminal-agent -n __fish_use_subcommand -a discard -d 'Remove reports of an owner before'
 complete -c terminal-agent -n __fish_use_subcommand -a version -d 'Version of the agent and of the protocol'
 complete -c terminal-agent -s c -l config -r -F -d 'Configuration file'
 complete -c terminal-agent -l json -d 'One JSON object instead of text'

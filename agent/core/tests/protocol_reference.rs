@@ -400,10 +400,11 @@ fn known_limits() -> BTreeMap<String, String> {
             REMEMBERED_MAX REPORTS_IN_FLIGHT_MAX ATTEMPTS_MAX OPERATION_NAME_CHARS_MAX
             CREATED_BY_CHARS_MAX DEADLINE_S_MAX NOT_AFTER_MS_MAX WAIT_S_MAX VERIFY_MS_MIN
             VERIFY_INTERVAL_MS OVERDUE_INTERVAL_MS CONFIGURE_RETRY_MS CONFIGURE_MS_MAX
-            PROGRESS_INTERVAL_MS LAZY_WRITES_MAX PRUNE_MAX WELCOME_MS_MAX CONNECT_MS_MAX
+            PHASE_CHARS_MAX PROGRESS_INTERVAL_MS LAZY_WRITES_MAX PRUNE_MAX WELCOME_MS_MAX CONNECT_MS_MAX
             ACK_MS_MAX CLOSE_MS_MAX HEARTBEAT_S RECONNECT_S_MAX ENROL_HEARTBEAT_MS
-            ACTIVATION_CODE_S_MAX NEW_CODE_MS_MAX TERMINAL_ID_CHARS_MAX RENEWAL_MS_MAX
-            RENEWAL_RETRY_MS_MIN RENEWAL_RETRY_MS_MAX
+            ACTIVATION_CODE_S_MAX NEW_CODE_MS_MAX TERMINAL_ID_CHARS_MAX PROBATION_LINKS_MAX
+            RENEWAL_MS_MAX RENEWAL_RETRY_MS_MIN RENEWAL_RETRY_MS_MAX SCHEDULE_LOOK_MS_MAX SCHEDULE_LOOK_MS_MIN
+            LOCAL_TRIGGER_CHARS_MAX LOCAL_MEMORY_MS
         }
         protocol {
             TEXT_FRAME_BYTES_MAX BINARY_FRAME_BYTES_MAX LOG_CHUNK_BYTES_MAX
@@ -448,7 +449,13 @@ fn known_waits() -> [(&'static str, u64); 7] {
 }
 
 fn moment(entropy: u128) -> Moment {
-    Moment { monotonic: Monotonic(0), wall: Timestamp::default(), wall_trusted: true, entropy }
+    Moment {
+        monotonic: Monotonic(0),
+        wall: Timestamp::default(),
+        wall_trusted: true,
+        calendar: None,
+        entropy,
+    }
 }
 
 // The lists below end where the matches beside them, which the compiler keeps complete, end.
@@ -506,11 +513,12 @@ const fn report_kind(body: &ReportBody) -> &'static str {
     }
 }
 
-const EVENTS: [EventName; 6] = [
+const EVENTS: [EventName; 7] = [
     EventName::Booted,
     EventName::StoreDamaged,
     EventName::EpochChanged,
     EventName::LateOutcome,
+    EventName::ApplicationHangs,
     EventName::StorageRecovered,
     EventName::CertificateExpiring,
 ];
@@ -521,6 +529,7 @@ const fn event_name(event: EventName) -> &'static str {
         EventName::StoreDamaged => "store_damaged",
         EventName::EpochChanged => "epoch_changed",
         EventName::LateOutcome => "late_outcome",
+        EventName::ApplicationHangs => "application_hangs",
         EventName::StorageRecovered => "storage_recovered",
         EventName::CertificateExpiring => "certificate_expiring",
         // What a reader makes of a name that it does not know.

@@ -18,7 +18,14 @@ pub(super) fn status(answer: &Value) -> String {
     fact(&mut out, "clock", &clock(&answer["clock"]));
     fact(&mut out, "device up for", &duration(&answer["uptime_ms"]));
     fact(&mut out, "configuration", &format!("revision {}", answer["config_revision"]));
+    if let Some(next) = answer["end_of_day_next"].as_str() {
+        fact(&mut out, "next close", next);
+    }
     fact(&mut out, "unsent reports", &answer["unsent_reports"].to_string());
+    if let Some(held @ 1..) = answer["held_reports"].as_u64() {
+        let held = format!("{held} of an owner before, never sent; `discard` removes them");
+        fact(&mut out, "held reports", &held);
+    }
     fact(&mut out, "operations", &count_or_none(&answer["operations"]));
     running(&mut out, &answer["operations"]);
     out
@@ -27,6 +34,17 @@ pub(super) fn status(answer: &Value) -> String {
 /// `activate`: what happens next.
 pub(super) fn activate(_: &Value) -> String {
     "the terminal asks the cloud for an activation code: see its screen, or `status`\n".to_owned()
+}
+
+/// `start`: what has been begun.
+pub(super) fn start(answer: &Value) -> String {
+    let begun = if answer["duplicate"] == true { "had been begun before" } else { "begun" };
+    format!("{begun}: see {} in `operations`\n", text(&answer["id"]))
+}
+
+/// `discard`: what is gone.
+pub(super) fn discard(answer: &Value) -> String {
+    format!("{} reports of an owner before are removed\n", answer["discarded"])
 }
 
 /// `operations`: what runs, what waits, what is done.
@@ -45,9 +63,13 @@ pub(super) fn operations(answer: &Value) -> String {
             format!("{}: {}", text(&error["code"]), text(&error["failure_reason"]))
         };
         let sent = if verdict["acked"] == true { "" } else { " (not sent yet)" };
+        let begun = match verdict["origin"].as_str() {
+            Some("local") => format!(", begun here by {}", text(&verdict["created_by"])),
+            _ => String::new(),
+        };
         let _ = writeln!(
             out,
-            "{}  {:<12} {:<10} {}  {detail}{sent}",
+            "{}  {:<12} {:<10} {}  {detail}{begun}{sent}",
             text(&verdict["id"]),
             text(&verdict["operation"]),
             text(&verdict["status"]),
@@ -91,9 +113,10 @@ fn running(out: &mut String, operations: &Value) {
             Some("queued") => "waits".to_owned(),
             _ => format!("attempt {}", operation["attempt"]),
         };
+        let where_from = if operation["origin"] == "local" { "begun here" } else { "asked" };
         let _ = writeln!(
             out,
-            "{}  {:<12} {:<10} {attempt}, asked by {}",
+            "{}  {:<12} {:<10} {attempt}, {where_from} by {}",
             text(&operation["id"]),
             text(&operation["operation"]),
             text(&operation["state"]),
@@ -172,6 +195,17 @@ mod tests {
         }] });
         let text = operations(&answer);
         assert!(text.contains("HOST_UNREACHABLE: no line (not sent yet)"), "{text}");
+    }
+
+    #[test]
+    fn what_was_begun_at_the_terminal_says_so_and_by_whom() {
+        let open = json!({ "id": "x", "operation": "end_of_day", "state": "queued",
+            "origin": "local", "created_by": "schedule" });
+        let over = json!({ "id": "y", "operation": "open_menu", "status": "COMPLETED",
+            "acked": true, "origin": "local", "created_by": "user 1000" });
+        let text = operations(&json!({ "operations": [open], "finished": [over] }));
+        assert!(text.contains("waits, begun here by schedule"), "{text}");
+        assert!(text.contains("0 ms, begun here by user 1000"), "{text}");
     }
 
     #[test]

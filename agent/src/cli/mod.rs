@@ -54,7 +54,11 @@ fn execute(command: Command, config: PathBuf, json: bool) -> Result<String, Fail
         Command::Run => run_agent(&config),
         Command::Status => ask(&config, &ControlRequest::Status, json, human::status),
         Command::Operations => ask(&config, &ControlRequest::Operations, json, human::operations),
+        Command::Start(request) => {
+            ask(&config, &ControlRequest::Start(request), json, human::start)
+        }
         Command::Activate => ask(&config, &ControlRequest::Activate, json, human::activate),
+        Command::Discard => ask(&config, &ControlRequest::Discard, json, human::discard),
     }
 }
 

@@ -6,6 +6,7 @@
 mod enrolment;
 mod hal;
 mod raw;
+mod schedule;
 mod updates;
 
 use std::{
@@ -17,7 +18,10 @@ use std::{
 use terminal_core::engine::BackoffSettings;
 use terminal_hal::{OperationKind, text::line_problem};
 
-use crate::link::{ClientIdentity, LinkConfig, LinkUrl, ProxyConfig, Timeouts, Trust};
+use crate::{
+    link::{ClientIdentity, LinkConfig, LinkUrl, ProxyConfig, Timeouts, Trust},
+    schedule::Schedule,
+};
 pub use enrolment::EnrolmentConfig;
 pub use hal::{ExecHalConfig, HalConfig, MockHalConfig, Source, VendorHalConfig};
 use raw::RawConfig;
@@ -44,6 +48,8 @@ pub struct Config {
     pub uploads: UploadConfig,
     /// The hardware.
     pub hal: HalConfig,
+    /// What the terminal begins by itself every day.
+    pub schedule: Option<Schedule>,
     /// How much is logged.
     pub log: LogConfig,
 }
@@ -79,6 +85,8 @@ pub struct ControlConfig {
     pub socket: PathBuf,
     /// User ids that may read, beside root and the agent's own.
     pub readers: Vec<u32>,
+    /// User ids that may also begin operations.
+    pub operators: Vec<u32>,
 }
 
 /// Where logs may be uploaded to.
@@ -224,6 +232,7 @@ fn checked(raw: RawConfig, problems: &mut Problems<'_>) -> Option<Config> {
     }
     let hal = hal::checked(raw.hal, &raw.store.directory, &terminal.model, problems);
     let log = log(&raw.log, problems);
+    let schedule = raw.schedule.as_ref().and_then(|raw| schedule::checked(raw, problems));
     let (link, enrolment) = match raw.enrolment {
         None => (link(raw.cloud, problems)?, None),
         Some(enrolment) => {
@@ -241,7 +250,11 @@ fn checked(raw: RawConfig, problems: &mut Problems<'_>) -> Option<Config> {
             ballast_bytes: raw.store.ballast_kb.saturating_mul(1024),
             reserve_bytes: raw.store.reserve_kb.saturating_mul(1024),
         },
-        control: ControlConfig { socket: raw.control.socket, readers: raw.control.readers },
+        control: ControlConfig {
+            socket: raw.control.socket,
+            readers: raw.control.readers,
+            operators: raw.control.operators,
+        },
         allowed_operations,
         uploads: UploadConfig {
             hosts: raw.uploads.hosts,
@@ -249,6 +262,7 @@ fn checked(raw: RawConfig, problems: &mut Problems<'_>) -> Option<Config> {
             allow_private_addresses: raw.uploads.allow_private_addresses,
         },
         hal,
+        schedule,
         log,
     })
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::hal::RawHal;
+use super::{hal::RawHal, schedule::RawSchedule};
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -21,6 +21,7 @@ pub(super) struct RawConfig {
     #[serde(default)]
     pub(super) uploads: RawUploads,
     pub(super) hal: RawHal,
+    pub(super) schedule: Option<RawSchedule>,
     #[serde(default)]
     pub(super) log: RawLog,
 }
@@ -103,11 +104,16 @@ pub(super) struct RawStore {
 pub(super) struct RawControl {
     pub(super) socket: PathBuf,
     pub(super) readers: Vec<u32>,
+    pub(super) operators: Vec<u32>,
 }
 
 impl Default for RawControl {
     fn default() -> Self {
-        Self { socket: "/run/terminal-agent/control.sock".into(), readers: Vec::new() }
+        Self {
+            socket: "/run/terminal-agent/control.sock".into(),
+            readers: Vec::new(),
+            operators: Vec::new(),
+        }
     }
 }
 

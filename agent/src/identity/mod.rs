@@ -7,6 +7,8 @@
 //! DIRECTORY/00000002/        the one after a renewal; 00000001 goes once the cloud has accepted it
 //! ```
 //!
+//! An identity has a file `probation` as long as the cloud has never welcomed this terminal.
+//!
 //! An identity becomes one by the rename of its complete and synced folder. Whatever is cut off
 //! leaves the one before, or the new one. Keys never leave this module but as files.
 
@@ -109,6 +111,9 @@ impl IdentityStore {
         found.sort_by_key(|identity| std::cmp::Reverse(identity.number));
         let mut found = found.into_iter();
         let (newest, before) = (found.next(), found.next());
+        for unwanted in found {
+            disk::carry_out(&removing(directory, unwanted.number))?;
+        }
         let store = Self { directory: directory.to_owned(), newest, before };
         store.forget_used_key()?;
         Ok(store)
@@ -126,8 +131,12 @@ impl IdentityStore {
 
     /// The certificates of both.
     pub fn certificates(&self) -> Option<Certificates> {
-        let newest = self.newest.as_ref()?.certificate;
-        Some(Certificates { newest, before: self.before.as_ref().map(|before| before.certificate) })
+        let newest = self.newest.as_ref()?;
+        Some(Certificates {
+            newest: newest.certificate,
+            before: self.before.as_ref().map(|before| before.certificate),
+            on_probation: newest.is_on_probation,
+        })
     }
 
     /// A signed request (PKCS #10, PEM) for a certificate. Its key is on the medium when this
@@ -162,26 +171,38 @@ impl IdentityStore {
     ) -> Result<&StoredIdentity, IdentityError> {
         let key_pem = self.key_of(enrolled, now_s)?;
         let number = self.newest.as_ref().map_or(1, |newest| newest.number.saturating_add(1));
-        let changes = stored::writing(&self.directory, number, enrolled, &key_pem);
+        let on_probation = self.newest.as_ref().is_none_or(|newest| newest.is_on_probation);
+        let changes = stored::writing(&self.directory, number, enrolled, &key_pem, on_probation);
         disk::carry_out(&changes)?;
-        self.before = self.newest.take();
+        let unwanted = std::mem::replace(&mut self.before, self.newest.take());
         let folder = self.directory.join(disk::folder_name(number));
-        Ok(self.newest.insert(StoredIdentity::read(&folder, number)?))
+        let newest = self.newest.insert(StoredIdentity::read(&folder, number)?);
+        if let Some(unwanted) = unwanted {
+            // What is still there goes when the store is opened.
+            let _ = disk::carry_out(&removing(&self.directory, unwanted.number));
+        }
+        Ok(newest)
     }
 
-    /// The cloud has accepted one of the two: the other is forgotten.
+    /// The cloud has accepted one of the two: it is not on probation any more, and the other is
+    /// forgotten.
     ///
     /// # Errors
-    /// When the medium fails; both are then still there.
+    /// When the medium fails; both may then still be there.
     pub fn keep(&mut self, newest: bool) -> Result<(), IdentityError> {
         let unwanted = if newest { self.before.take() } else { self.newest.take() };
         if !newest {
             self.newest = self.before.take();
         }
-        match unwanted {
-            Some(unwanted) => disk::carry_out(&removing(&self.directory, unwanted.number)),
-            None => Ok(()),
+        let mut changes = Vec::new();
+        if let Some(kept) = self.newest.as_mut().filter(|kept| kept.is_on_probation) {
+            kept.is_on_probation = false;
+            changes.extend(kept.ending_probation());
         }
+        if let Some(unwanted) = unwanted {
+            changes.extend(removing(&self.directory, unwanted.number));
+        }
+        disk::carry_out(&changes)
     }
 
     /// Forgets every identity and key.

@@ -18,6 +18,7 @@ const KEY: &str = "key.pem";
 const CERTIFICATE: &str = "certificate.pem";
 const TRUST: &str = "trust.pem";
 const FACTS: &str = "identity.json";
+const PROBATION: &str = "probation";
 
 /// An identity on the medium.
 #[derive(Clone, Debug)]
@@ -30,6 +31,8 @@ pub struct StoredIdentity {
     pub url: LinkUrl,
     /// How long the certificate is good for.
     pub certificate: Certificate,
+    /// The cloud has never welcomed this terminal, with this identity or another.
+    pub is_on_probation: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -65,8 +68,9 @@ impl StoredIdentity {
         let certificate = certificate.ok_or_else(unreadable)?;
         SigningKey::read(&folder.join(KEY)).map_err(|error| damaged(error.to_string()))?;
         content(TRUST)?;
+        let is_on_probation = folder.join(PROBATION).exists();
         let (folder, terminal_id) = (folder.to_owned(), facts.terminal_id);
-        Ok(Self { folder, number, terminal_id, url, certificate })
+        Ok(Self { folder, number, terminal_id, url, certificate, is_on_probation })
     }
 
     /// Certificate and key, as the link wants them.
@@ -82,6 +86,11 @@ impl StoredIdentity {
         self.folder.join(TRUST)
     }
 
+    /// What makes it durable that the cloud has welcomed the terminal.
+    pub(super) fn ending_probation(&self) -> [Change; 2] {
+        [Change::RemoveFile(self.folder.join(PROBATION)), Change::Sync(self.folder.clone())]
+    }
+
     pub(super) fn key_file(&self) -> PathBuf {
         self.folder.join(KEY)
     }
@@ -93,6 +102,7 @@ pub(super) fn writing(
     number: u32,
     enrolled: &Enrolled,
     key_pem: &str,
+    on_probation: bool,
 ) -> Vec<Change> {
     let unfinished = directory.join(UNFINISHED);
     let write = |name: &str, text: &str| {
@@ -105,17 +115,21 @@ pub(super) fn writing(
         display_name: enrolled.display_name.clone(),
         url: enrolled.url.clone(),
     });
-    vec![
+    let mut changes = vec![
         Change::RemoveFolder(unfinished.clone()),
         Change::MakeFolder(unfinished.clone()),
         write(KEY, key_pem),
         write(CERTIFICATE, &enrolled.certificate),
         write(TRUST, &enrolled.trust_bundle),
         write(FACTS, &facts.to_string()),
+    ];
+    changes.extend(on_probation.then(|| write(PROBATION, "")));
+    changes.extend([
         Change::Sync(unfinished.clone()),
         Change::Rename(unfinished, directory.join(disk::folder_name(number))),
         Change::Sync(directory.to_owned()),
         Change::RemoveFile(directory.join(super::PENDING_KEY)),
         Change::Sync(directory.to_owned()),
-    ]
+    ]);
+    changes
 }

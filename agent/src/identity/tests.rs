@@ -177,6 +177,35 @@ fn of_two_identities_the_one_that_the_cloud_accepts_is_kept() {
 }
 
 #[test]
+fn an_identity_is_on_probation_until_one_has_been_welcomed_and_never_again() {
+    let mut asked = asked();
+    let authority = Authority::new("CA");
+    let adopt = |asked: &mut Asked| {
+        let enrolled = authority.enrolled(&asked.key_pem, "T-1");
+        asked.store.adopt(&enrolled, NOW_S).unwrap();
+        asked.open().certificates().unwrap().on_probation
+    };
+    assert!(adopt(&mut asked) && adopt(&mut asked));
+    asked.store.keep(true).unwrap();
+    assert!(!asked.open().certificates().unwrap().on_probation);
+    assert!(!adopt(&mut asked));
+}
+
+#[test]
+fn asking_again_and_again_leaves_two_identities() {
+    let mut asked = asked();
+    let authority = Authority::new("CA");
+    for _ in 0..4 {
+        asked.store.adopt(&authority.enrolled(&asked.key_pem, "T-1"), NOW_S).unwrap();
+        assert!(fs::read_dir(asked.path("")).unwrap().count() <= 2);
+    }
+    // A cut may leave the oldest.
+    copy(&asked.path("00000003"), &asked.path("00000001"));
+    assert!(asked.open().before().unwrap().folder.ends_with("00000003"));
+    assert!(!asked.path("00000001").exists());
+}
+
+#[test]
 fn what_is_forgotten_leaves_no_key() {
     let mut asked = asked();
     asked.store.adopt(&Authority::new("CA").enrolled(&asked.key_pem, "T-1"), NOW_S).unwrap();
@@ -278,7 +307,7 @@ fn is_whole(identity: &StoredIdentity, enrolled: &Enrolled) {
 fn an_enrolment_that_the_power_cuts_off_leaves_the_key_that_was_asked_for_or_the_whole_identity() {
     let asked = asked();
     let enrolled = Authority::new("CA").enrolled(&asked.key_pem, "T-1");
-    let changes = stored::writing(&asked.path(""), 1, &enrolled, &asked.key_pem);
+    let changes = stored::writing(&asked.path(""), 1, &enrolled, &asked.key_pem, true);
     let mut found = [0, 0];
     let cuts = each_outcome(&asked, &changes, |mut store| {
         match store.newest() {
@@ -308,7 +337,7 @@ fn a_renewal_that_the_power_cuts_off_leaves_the_old_identity_or_both() {
     let key = SigningKey::generate().unwrap().to_pem();
     let new = authority.enrolled(&key, "T-1");
     let mut changes = keeping_key(&asked.path(""), &key);
-    changes.extend(stored::writing(&asked.path(""), 2, &new, &key));
+    changes.extend(stored::writing(&asked.path(""), 2, &new, &key, false));
     let mut found = [0, 0];
     each_outcome(&asked, &changes, |store| match store.before() {
         Some(before) => {

@@ -21,6 +21,7 @@ pub(super) fn moment() -> Moment {
         monotonic: monotonic(),
         wall: wall(),
         wall_trusted: sys::clock_is_synchronised(),
+        calendar: None,
         entropy: entropy(),
     }
 }
@@ -41,7 +42,8 @@ pub(super) fn wall() -> Timestamp {
     Timestamp::from_unix_ms(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
-fn entropy() -> u128 {
+/// 128 random bits.
+pub(super) fn entropy() -> u128 {
     let mut bytes = [0; 16];
     // Without a random source the clock still differs from step to step.
     if getrandom::fill(&mut bytes).is_err() {

@@ -1,7 +1,8 @@
 //! The control socket: what `terminal-agent status` and other commands ask, one JSON line each way.
 //!
 //! Peers are known by their credentials: root and the agent's own user may ask for everything;
-//! members of its group, and the users that the configuration names, may read.
+//! members of its group, and the users that the configuration names, may read; some of those may
+//! begin operations.
 
 use std::{
     fs, io,
@@ -11,12 +12,12 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use terminal_core::{
     engine::{EngineView, FinishedView, LinkView, MembershipState, MembershipView},
     protocol::ReportBody,
 };
-use terminal_hal::ErrorCode;
+use terminal_hal::{ErrorCode, Timestamp};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{UnixListener, UnixStream, unix::UCred},
@@ -45,13 +46,41 @@ pub enum ControlRequest {
     Operations,
     /// Have a deactivated terminal activated again.
     Activate,
+    /// Begin an operation.
+    Start(StartRequest),
+    /// Remove the reports of an owner before, which are never sent.
+    Discard,
+}
+
+/// An operation that somebody at the terminal wants.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StartRequest {
+    /// Name of its kind.
+    pub operation: String,
+    /// Of the kind.
+    #[serde(default)]
+    pub parameters: Map<String, Value>,
+    /// Names the request: the same key is the same request. Every request is another without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+}
+
+/// What a peer may do; each includes the ones before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Right {
+    Nothing,
+    Read,
+    Start,
+    Everything,
 }
 
 impl ControlRequest {
-    const fn only_reads(&self) -> bool {
+    const fn needs(&self) -> Right {
         match self {
-            Self::Status | Self::Operations => true,
-            Self::Activate => false,
+            Self::Status | Self::Operations => Right::Read,
+            Self::Start(_) => Right::Start,
+            Self::Activate | Self::Discard => Right::Everything,
         }
     }
 }
@@ -59,6 +88,8 @@ impl ControlRequest {
 /// A question on its way to the loop.
 pub(super) struct ControlCall {
     pub(super) request: ControlRequest,
+    /// User that asks.
+    pub(super) uid: u32,
     pub(super) reply: oneshot::Sender<Value>,
 }
 
@@ -69,13 +100,13 @@ pub(super) fn serve(
     tasks: &LocalSet,
 ) -> io::Result<()> {
     let listener = bind(&config.socket)?;
-    let readers = config.readers.clone();
+    let config = config.clone();
     tasks.spawn_local(async move {
         loop {
             match listener.accept().await {
                 // One at a time: a slow client delays only other clients, and not for long.
                 Ok((stream, _)) => {
-                    let served = serve_one(stream, &readers, &calls);
+                    let served = serve_one(stream, &config, &calls);
                     match tokio::time::timeout(CALL_TIME_MAX, served).await {
                         Ok(Ok(())) => {}
                         Ok(Err(error)) => tracing::debug!(%error, "control client"),
@@ -109,7 +140,7 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
 
 async fn serve_one(
     mut stream: UnixStream,
-    readers: &[u32],
+    config: &ControlConfig,
     calls: &mpsc::Sender<ControlCall>,
 ) -> io::Result<()> {
     let peer = stream.peer_cred()?;
@@ -117,11 +148,12 @@ async fn serve_one(
     // Read in any case: a client that is still writing would miss the refusal.
     let mut line = String::new();
     BufReader::new((&mut stream).take(REQUEST_BYTES_MAX)).read_line(&mut line).await?;
-    let answer = if owns(&peer) || may_read(&peer, &groups, readers) {
-        answer_to(&line, owns(&peer), calls).await?
-    } else {
-        let uid = peer.uid();
-        refusal(&format!("user {uid} may not ask; add it to the agent's group or control.readers"))
+    let uid = peer.uid();
+    let answer = match right(&peer, &groups, config) {
+        Right::Nothing => refusal(&format!(
+            "user {uid} may not ask; add it to the agent's group or control.readers"
+        )),
+        right => answer_to(&line, uid, right, calls).await?,
     };
     let mut line = answer.to_string();
     line.push('\n');
@@ -129,28 +161,38 @@ async fn serve_one(
     stream.shutdown().await
 }
 
-fn owns(peer: &UCred) -> bool {
-    [0, nix::unistd::geteuid().as_raw()].contains(&peer.uid())
-}
-
-fn may_read(peer: &UCred, groups: &[u32], readers: &[u32]) -> bool {
+fn right(peer: &UCred, groups: &[u32], config: &ControlConfig) -> Right {
     let group = nix::unistd::getegid().as_raw();
-    peer.gid() == group || groups.contains(&group) || readers.contains(&peer.uid())
+    let uid = peer.uid();
+    if [0, nix::unistd::geteuid().as_raw()].contains(&uid) {
+        Right::Everything
+    } else if config.operators.contains(&uid) {
+        Right::Start
+    } else if peer.gid() == group || groups.contains(&group) || config.readers.contains(&uid) {
+        Right::Read
+    } else {
+        Right::Nothing
+    }
 }
 
 async fn answer_to(
     line: &str,
-    is_owner: bool,
+    uid: u32,
+    right: Right,
     calls: &mpsc::Sender<ControlCall>,
 ) -> io::Result<Value> {
     let request = match serde_json::from_str::<ControlRequest>(line) {
-        Ok(request) if is_owner || request.only_reads() => request,
+        Ok(request) if right >= request.needs() => request,
+        Ok(ControlRequest::Start(_)) => {
+            let whom = "only root, the agent's own user and control.operators may start operations";
+            return Ok(refusal(whom));
+        }
         Ok(_) => return Ok(refusal("only root and the agent's own user may ask for that")),
         Err(error) => return Ok(refusal(&format!("not a request: {error}"))),
     };
     let (reply, answer) = oneshot::channel();
     let gone = |_| io::Error::other("the agent is stopping");
-    calls.send(ControlCall { request, reply }).await.map_err(|_| gone(()))?;
+    calls.send(ControlCall { request, uid, reply }).await.map_err(|_| gone(()))?;
     answer.await.map_err(|_| gone(()))
 }
 
@@ -159,7 +201,7 @@ fn refusal(message: &str) -> Value {
 }
 
 /// The terminal is not in a state for that.
-fn unfit(message: &str) -> Value {
+pub(super) fn unfit(message: &str) -> Value {
     json!({ "unfit": message })
 }
 
@@ -168,6 +210,8 @@ fn unfit(message: &str) -> Value {
 pub(super) struct Facts {
     /// Why there was no link, or no longer, the last time.
     pub(super) last_link_end: Option<String>,
+    /// When the schedule begins the next end of day, by the wall clock.
+    pub(super) end_of_day_next: Option<Timestamp>,
 }
 
 /// The answer of the agent.
@@ -187,6 +231,7 @@ pub(super) fn answer(
                 "operation": operation.operation,
                 "state": operation.state,
                 "attempt": operation.attempt,
+                "origin": operation.origin,
                 "created_by": operation.created_by,
             })
         })
@@ -213,8 +258,10 @@ pub(super) fn answer(
             "locked": view.status.health.locked,
             "config_revision": view.status.config_revision,
             "health": view.status.health,
+            "end_of_day_next": facts.end_of_day_next,
             "operations": running,
             "unsent_reports": view.status.unacked,
+            "held_reports": view.held,
         }),
         ControlRequest::Operations => {
             let finished: Vec<Value> =
@@ -222,6 +269,9 @@ pub(super) fn answer(
             json!({ "operations": running, "finished": finished })
         }
         ControlRequest::Activate => activation(view),
+        // Answered by the engine.
+        ControlRequest::Start(_) => Value::Null,
+        ControlRequest::Discard => json!({ "discarded": view.held }),
     }
 }
 
@@ -284,6 +334,8 @@ fn verdict(finished: FinishedView, store: &Store) -> Value {
         "finished_at": report.finished_at,
         "duration_ms": report.duration_ms,
         "attempt": report.attempt,
+        "origin": report.origin,
+        "created_by": report.created_by,
         "acked": finished.acked,
     })
 }

@@ -9,6 +9,7 @@ use terminal_hal::{
     child::Runner,
     exec::{self, ExecConfig},
     linux,
+    operation::OperationRequest,
     status::TerminalHealth,
     vendor::{StandingLock, Vendor, VendorConfig, VendorNews},
 };
@@ -23,18 +24,21 @@ mod mock;
 mod unusable;
 mod updates;
 
-use super::run::RunError;
+use super::{requests, run::RunError};
 use crate::{
     config::{Config, ExecHalConfig, HalConfig, Source},
     link::VerificationClock,
 };
 
-/// News of the payment application lead to one look at its state per this time.
+/// News of the terminal lead to one look at its state per this time.
 const HEALTH_INTERVAL_MIN: Duration = Duration::from_secs(1);
+/// What somebody has chosen at the terminal, and may wait for the loop.
+const REQUESTS_MAX: usize = 4;
 /// One of several sources of the terminal's state may take this long.
 const HEALTH_SOURCE_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// What the hardware layer says by itself.
+#[derive(Clone)]
 pub(super) struct HardwareNews {
     /// Takes [`Event::HalConnected`].
     pub(super) events: mpsc::Sender<Event>,
@@ -54,7 +58,7 @@ pub(super) async fn open(
     let hal = &config.hal;
     let runner = runner(config)?;
     let backends = Backends {
-        mock: mock::open(config, rebooting)?,
+        mock: mock::open(config, rebooting, tasks, news.clone())?,
         vendor: vendor(hal, tasks, news, standing_lock).await?,
         exec: runner.as_ref().map(|runner| exec(hal.exec.clone(), runner)).unwrap_or_default(),
         linux: runner
@@ -146,17 +150,20 @@ async fn vendor(
     let Some(vendor) = hal.vendor.as_ref().filter(|_| is_used) else {
         return Ok(Hal::default());
     };
+    let (requests, chosen) = mpsc::channel(REQUESTS_MAX);
     let opened = Vendor::open(VendorConfig {
         socket: vendor.socket.clone(),
         allowed_uids: vendor.allowed_uids.clone(),
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
         standing_lock,
+        requests,
     });
     let capabilities = if hal.uses(|source| source == Source::VendorIfOffered) {
         opened.capabilities().await.map_err(RunError::Hardware)?
     } else {
         Capability::ALL.to_vec()
     };
+    tasks.spawn_local(pass_requests_on(chosen, news.events.clone()));
     tasks.spawn_local(pass_news_on(opened.news(), news));
     Ok(opened.hal(&capabilities))
 }
@@ -174,6 +181,23 @@ async fn pass_news_on(mut news: watch::Receiver<VendorNews>, to: HardwareNews) {
         // One request that waits is enough.
         let _ = to.health_changed.try_send(());
         tokio::time::sleep(HEALTH_INTERVAL_MIN).await;
+    }
+}
+
+/// What somebody has chosen at the terminal.
+async fn pass_requests_on(
+    mut chosen: mpsc::Receiver<OperationRequest>,
+    events: mpsc::Sender<Event>,
+) {
+    while let Some(request) = chosen.recv().await {
+        match requests::from_menu(request) {
+            Ok(request) => {
+                if events.send(Event::OperationRequested(Box::new(request))).await.is_err() {
+                    return;
+                }
+            }
+            Err(problem) => tracing::warn!(problem, "not begun at the terminal"),
+        }
     }
 }
 

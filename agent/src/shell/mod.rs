@@ -13,11 +13,12 @@ mod executor;
 mod hardware;
 mod journal;
 mod lock_record;
+mod requests;
 mod run;
 mod screen;
 mod surroundings;
 mod watchdog;
 
-pub use control::{ControlRequest, ask};
+pub use control::{ControlRequest, StartRequest, ask};
 pub use journal::init as init_log;
 pub use run::{RunError, run};

@@ -25,6 +25,7 @@ use super::{
     executor::{Executor, Hardware, lock_again},
     hardware::{self, HardwareNews},
     lock_record::LockRecord,
+    requests::{self, Requests},
     screen::Screen,
     surroundings::{boot, https_uploads, watch_network},
     watchdog::Watchdog,
@@ -33,6 +34,7 @@ use crate::{
     config::Config,
     identity::IdentityError,
     link::{self, LinkEvent, LinkHandle, VerificationClock},
+    schedule::Schedule,
     store::{OpenedStore, Store, StoreError, StoreLimits},
     sys,
     uploads::{UploadLimits, Uploads},
@@ -114,6 +116,8 @@ struct Shell {
     uploads: Arc<Uploads>,
     control: mpsc::Receiver<ControlCall>,
     facts: Facts,
+    schedule: Option<Schedule>,
+    requests: Requests,
     alarm: Alarm,
     watchdog: Watchdog,
     verification_clock: Arc<VerificationClock>,
@@ -214,6 +218,8 @@ impl Shell {
             uploads,
             control,
             facts: Facts::default(),
+            schedule: config.schedule,
+            requests: Requests::default(),
             alarm: Alarm::new()?,
             watchdog: Watchdog::from_environment(),
             verification_clock,
@@ -266,7 +272,7 @@ impl Shell {
         let mut next = Some(first);
         let mut stepped = 0;
         while let Some(event) = next {
-            let moment = clock::moment();
+            let moment = self.moment();
             self.note(&event, &moment);
             self.engine.step(&moment, &event, &mut effects);
             stepped += 1;
@@ -276,6 +282,13 @@ impl Shell {
             next = if full { None } else { self.ready_event() };
         }
         self.carry_out(effects)
+    }
+
+    /// This moment, with what the schedule says of it.
+    fn moment(&self) -> Moment {
+        let moment = clock::moment();
+        let calendar = self.schedule.as_ref().and_then(|schedule| schedule.calendar(moment.wall));
+        Moment { calendar, ..moment }
     }
 
     /// What the shell itself has to know.
@@ -357,6 +370,7 @@ impl Shell {
                 }
             }
             Effect::Identity(order) => self.carry_out_identity(order),
+            Effect::Answer(answer) => self.requests.answer(&answer),
             Effect::Stop => return Ok(Next::Stop),
         }
         Ok(Next::GoOn)
@@ -448,10 +462,24 @@ impl Shell {
     }
 
     fn answer(&mut self, call: ControlCall) {
-        if call.request == ControlRequest::Activate {
-            self.arisen.push_back(Event::ActivationRequested);
+        match &call.request {
+            ControlRequest::Start(request) => {
+                match requests::from_control(request, call.uid) {
+                    Ok(request) => {
+                        self.requests.wait(&request, call.reply);
+                        self.arisen.push_back(Event::OperationRequested(Box::new(request)));
+                    }
+                    Err(problem) => drop(call.reply.send(control::unfit(&problem))),
+                }
+                return;
+            }
+            ControlRequest::Activate => self.arisen.push_back(Event::ActivationRequested),
+            ControlRequest::Discard => self.arisen.push_back(Event::DiscardRequested),
+            ControlRequest::Status | ControlRequest::Operations => {}
         }
-        let view = self.engine.view(&clock::moment());
+        let moment = self.moment();
+        self.facts.end_of_day_next = moment.calendar.map(|calendar| calendar.next);
+        let view = self.engine.view(&moment);
         let answer = control::answer(&call.request, &self.facts, &view, &self.store);
         // The asker may be gone.
         let _ = call.reply.send(answer);

@@ -138,7 +138,9 @@ pub async fn run(hal: &Hal, circumstances: &Circumstances) -> Vec<Check> {
         None => suite.absent("payments"),
     }
     match hal.screen.as_deref() {
-        Some(screen) => screen::checks(&mut suite, screen, circumstances).await,
+        Some(screen) => {
+            screen::checks(&mut suite, screen, hal.health.as_deref(), circumstances).await;
+        }
         None => suite.absent("screen"),
     }
     match hal.logs.as_deref() {

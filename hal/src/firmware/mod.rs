@@ -49,7 +49,7 @@ pub use manifest::{FORMAT, MANIFEST_BYTES_MAX, MODELS_MAX, Manifest, RELEASES_MA
 pub use rauc::RaucConfig;
 pub use source::{Bytes, Folder, PIECE_BYTES, Source};
 pub use trust::{SIGNATURE_BYTES_MAX, TrustedKeys};
-pub use window::Window;
+pub use window::{Window, second_of_day};
 
 use disk::{Disk, trouble};
 use journal::Journal;

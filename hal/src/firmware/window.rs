@@ -16,22 +16,14 @@ pub struct Window {
 impl Window {
     /// Reads `02:00-05:00`.
     pub fn parse(text: &str) -> Option<Self> {
-        let time = |text: &str| {
-            let (hour, minute) = text.split_once(':')?;
-            let number = |text: &str, below: u32| {
-                let digits = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
-                text.parse::<u32>().ok().filter(|number| digits && *number < below)
-            };
-            Some(number(hour, 24)? * 3600 + number(minute, 60)? * 60)
-        };
         let (from, to) = text.split_once('-')?;
-        let window = Self { from_s: time(from)?, to_s: time(to)? };
+        let window = Self { from_s: second_of_day(from)?, to_s: second_of_day(to)? };
         (window.from_s != window.to_s).then_some(window)
     }
 
     /// Seconds until it opens, 0 while it is open.
     pub(super) fn opens_in_s(self, now: Timestamp) -> u32 {
-        self.opens_in_s_at(second_of_day(now))
+        self.opens_in_s_at(second_of_wall(now))
     }
 
     /// How long it is open.
@@ -45,8 +37,18 @@ impl Window {
     }
 }
 
+/// Reads a time of the day, `23:30`, as seconds from midnight.
+pub fn second_of_day(text: &str) -> Option<u32> {
+    let (hour, minute) = text.split_once(':')?;
+    let number = |text: &str, below: u32| {
+        let digits = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
+        text.parse::<u32>().ok().filter(|number| digits && *number < below)
+    };
+    Some(number(hour, 24)? * 3600 + number(minute, 60)? * 60)
+}
+
 /// Where the clock on the wall stands. The zone is that of `/etc/localtime`.
-fn second_of_day(now: Timestamp) -> u32 {
+fn second_of_wall(now: Timestamp) -> u32 {
     let ms = i64::try_from(now.unix_ms()).unwrap_or(i64::MAX);
     let utc = DateTime::from_timestamp_millis(ms).unwrap_or_default();
     utc.with_timezone(&Local).num_seconds_from_midnight()

@@ -1,7 +1,7 @@
 //! A snapshot of the hardware.
 
 use super::{
-    MockTerminal,
+    MockTerminal, screen,
     script::{Method, Script},
     shared::Shared,
     totals::CURRENCY,
@@ -52,6 +52,7 @@ fn snapshot(shared: &Shared) -> TerminalHealth {
         payment_active: shared.live.payment.is_some(),
         locked: state.lock.is_some(),
         tampered: script.tampered,
+        screen: Some(screen::view(shared)),
     }
 }
 

@@ -38,7 +38,6 @@ mod screen;
 pub mod script;
 mod script_file;
 mod settings;
-mod settings_check;
 mod shared;
 pub mod state;
 mod store;
@@ -46,8 +45,6 @@ mod store;
 mod tests;
 mod totals;
 mod turn;
-
-pub use screen::{ScreenView, Showing};
 
 use crate::{
     BootId, ErrorCode, Failure, OperationId, Timestamp,

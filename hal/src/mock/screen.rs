@@ -4,32 +4,9 @@ use super::{MockTerminal, script::Method, shared::Shared, state::OpenMenu};
 use crate::{
     api::{Call, HalFuture, SCREEN_MESSAGE_CHARS_MAX, Screen},
     operation::{OpenMenuParameters, OpenMenuResult, open_menu::Menu},
+    status::{ScreenView, Showing},
     text::bounded,
 };
-
-/// What somebody in front of the terminal sees.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ScreenView {
-    /// What is in front.
-    pub showing: Showing,
-    /// Its text; the name of the menu for a menu.
-    pub text: String,
-}
-
-/// What kind of screen is in front.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Showing {
-    /// Nothing special.
-    Idle,
-    /// A payment, a close or an operation that holds payments.
-    Busy,
-    /// The lock.
-    Locked,
-    /// A message, such as an activation code.
-    Message,
-    /// A menu.
-    Menu,
-}
 
 impl Screen for MockTerminal {
     fn open_menu<'a>(
@@ -68,12 +45,12 @@ impl MockTerminal {
     }
 }
 
-fn view(shared: &Shared) -> ScreenView {
+pub(super) fn view(shared: &Shared) -> ScreenView {
     let (screen, live) = (&shared.state.screen, &shared.live);
     let menu = screen.menu.as_ref().filter(|menu| menu.closes_at > shared.now);
     // First what a customer or a shopkeeper must not miss.
     let (showing, text) = if live.payment.is_some() {
-        (Showing::Busy, "Payment in progress")
+        (Showing::Payment, "")
     } else if live.closing.is_some() {
         (Showing::Busy, "Closing the batch")
     } else if let Some(menu) = menu {

@@ -31,6 +31,7 @@
 //! | `health_check` | passes | `{"passes":false}` rolls back; `for_ms` is how long it takes |
 //! | `reboot_never_happens` | false | `reboot` succeeds and nothing follows |
 //! | `unexpected_boot` | none | `{"cause":"power","times":1}`: the next opening of the state file is a new boot; causes as in a reboot result |
+//! | `chosen` | none | what somebody chooses in a menu, once for each `key`: `{"key":"1","operation":"end_of_day"}`, optionally `parameters` |
 //! | `log_lines` | none | lines to mix in: `time`, `level`, `component`, `message`; proves that the agent masks what a faulty component wrote |
 //!
 //! # Faults
@@ -60,6 +61,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     api::LogLine,
+    operation::OperationRequest,
     status::{Network, NetworkKind, PowerSource, Printer},
 };
 
@@ -121,6 +123,8 @@ pub struct Script {
     pub reboot_never_happens: bool,
     /// A boot that nobody asked for.
     pub unexpected_boot: Option<UnexpectedBoot>,
+    /// What somebody chooses in a menu.
+    pub chosen: Option<OperationRequest>,
     /// Lines to mix into the logs.
     pub log_lines: Vec<LogLine>,
 }
@@ -163,6 +167,7 @@ impl Default for Script {
             health_check: HealthCheckBehaviour::default(),
             reboot_never_happens: false,
             unexpected_boot: None,
+            chosen: None,
             log_lines: Vec::new(),
         }
     }

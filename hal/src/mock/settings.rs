@@ -13,14 +13,18 @@ use sha2::{Digest, Sha256};
 use super::{
     boot::IDLE_MESSAGE,
     script::Method,
-    settings_check::problems,
     shared::Shared,
     state::{Payment, Settings},
+    totals::CURRENCY,
 };
 use crate::{
     ErrorCode, Failure, OperationId,
     api::SettingsOutcome,
-    operation::configure::{ConfigureResult, PATHS_MAX},
+    operation::{
+        SettingProblem,
+        configure::{ConfigureResult, PATHS_MAX, PROBLEMS_MAX},
+    },
+    settings,
     status::Printer,
 };
 
@@ -59,6 +63,37 @@ impl Shared {
         }
         Ok(SettingsOutcome::Applied(ConfigureResult { revision, sha256, applied }))
     }
+}
+
+/// Everything that keeps a configuration from being applied, at most [`PROBLEMS_MAX`].
+fn problems(config: &Map<String, Value>, has_printer: bool) -> Vec<SettingProblem> {
+    let mut problems = settings::unknown(config);
+    problems.extend(settings::problems(config));
+    let lacks = |path: String, code: &str, message: String| SettingProblem {
+        path,
+        code: code.to_owned(),
+        message,
+    };
+    let channels = config.get("receipt").and_then(|receipt| receipt.get("channels"));
+    let channels = channels.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    if let Some(index) = channels.iter().position(|channel| channel == "print" && !has_printer) {
+        let message = "this terminal has no printer".to_owned();
+        problems.push(lacks(
+            format!("receipt.channels[{index}]"),
+            "UNSUPPORTED_BY_HARDWARE",
+            message,
+        ));
+    }
+    for section in ["tip", "offlineMode"] {
+        let currency = config.get(section).and_then(|section| section.get("currency"));
+        let currency = currency.and_then(Value::as_str).unwrap_or(CURRENCY);
+        if currency.len() == 3 && currency != CURRENCY {
+            let message = format!("got {currency:?}, want {CURRENCY:?}");
+            problems.push(lacks(format!("{section}.currency"), "UNSUPPORTED_VALUE", message));
+        }
+    }
+    problems.truncate(PROBLEMS_MAX);
+    problems
 }
 
 /// What may be taken offline.

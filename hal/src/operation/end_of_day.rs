@@ -3,10 +3,15 @@
 use serde::{Deserialize, Serialize};
 
 use super::{InvalidParameters, Validate, check_line, check_range};
-use crate::{Timestamp, text::bounded};
+use crate::{
+    Timestamp,
+    text::{CURRENCY_CHARS, NAME_CHARS_MAX, bounded},
+};
 
 /// Largest amount or count on the wire: what a JSON number carries exactly everywhere.
 pub const AMOUNT_MAX: i64 = (1 << 53) - 1;
+/// Longest `flush_timeout_s`.
+pub const FLUSH_TIMEOUT_S_MAX: u32 = 300;
 /// Most rows in `totals`.
 pub const TOTALS_MAX: usize = 256;
 /// Most bytes of JSON that `totals` may take, so that a verdict stays below the frame limit.
@@ -14,17 +19,21 @@ pub const TOTALS_BYTES_MAX: usize = 48 << 10;
 
 /// What an end of day may be asked to do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct EndOfDayParameters {
     /// Close, only report (X report), or read the previous close again.
     pub mode: CloseMode,
     /// For `previous` the batch to read; for `close` a guard: another open batch is not closed.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = NAME_CHARS_MAX), regex(pattern = crate::schema::LINE)))]
     pub batch_id: Option<String>,
     /// Who asked, 1 to 64 characters.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = NAME_CHARS_MAX), regex(pattern = crate::schema::LINE)))]
     pub operator_id: Option<String>,
     /// What to do with payments that were authorised offline and not forwarded yet.
     pub offline_pending: OfflinePending,
     /// How long forwarding them may take, 0 to 300 seconds.
+    #[cfg_attr(feature = "schema", schemars(range(max = FLUSH_TIMEOUT_S_MAX)))]
     pub flush_timeout_s: u32,
     /// Print the report on the terminal.
     pub print_report: bool,
@@ -45,6 +54,7 @@ impl Default for EndOfDayParameters {
 
 /// Close or only read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum CloseMode {
     /// Close the open batch.
@@ -58,6 +68,7 @@ pub enum CloseMode {
 
 /// What to do with payments that wait to be forwarded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum OfflinePending {
     /// Forward them first; what cannot be forwarded is reported.
@@ -71,23 +82,27 @@ pub enum OfflinePending {
 
 impl Validate for EndOfDayParameters {
     fn validate(&self) -> Result<(), InvalidParameters> {
-        check_line("batch_id", self.batch_id.as_deref(), 64)?;
-        check_line("operator_id", self.operator_id.as_deref(), 64)?;
-        check_range("flush_timeout_s", self.flush_timeout_s.into(), 0, 300)
+        check_line("batch_id", self.batch_id.as_deref(), NAME_CHARS_MAX)?;
+        check_line("operator_id", self.operator_id.as_deref(), NAME_CHARS_MAX)?;
+        check_range("flush_timeout_s", self.flush_timeout_s.into(), 0, FLUSH_TIMEOUT_S_MAX.into())
     }
 }
 
 /// Totals of a batch. Amounts are integers in minor units of `currency`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EndOfDayResult {
     /// What became of the batch.
     pub outcome: CloseOutcome,
     /// The batch that these totals belong to.
+    #[cfg_attr(feature = "schema", schemars(length(max = NAME_CHARS_MAX), regex(pattern = crate::schema::LINE)))]
     pub batch_id: String,
     /// The batch that is open now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(length(max = NAME_CHARS_MAX), regex(pattern = crate::schema::LINE)))]
     pub next_batch_id: Option<String>,
     /// ISO 4217, three capitals.
+    #[cfg_attr(feature = "schema", schemars(length(max = CURRENCY_CHARS), regex(pattern = crate::schema::LINE)))]
     pub currency: String,
     /// When the batch was opened.
     pub start_of_day_at: Timestamp,
@@ -111,6 +126,7 @@ pub struct EndOfDayResult {
     pub tip_amount: i64,
     /// By scheme and type, at most [`TOTALS_MAX`] rows.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(length(max = TOTALS_MAX)))]
     pub totals: Vec<Total>,
     /// What the acquirer host counted, where it tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -119,11 +135,13 @@ pub struct EndOfDayResult {
     pub offline: OfflineSummary,
     /// What a person should look at, such as `TOTALS_INCONSISTENT`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(length(max = WARNINGS_MAX), inner(length(max = NAME_CHARS_MAX), regex(pattern = crate::schema::LINE))))]
     pub warnings: Vec<String>,
 }
 
 /// What became of the batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum CloseOutcome {
     /// Closed, totals agreed.
@@ -142,13 +160,17 @@ pub enum CloseOutcome {
 
 /// One row of the totals.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Total {
     /// Card scheme, 1 to 32 characters.
+    #[cfg_attr(feature = "schema", schemars(length(max = SCHEME_CHARS_MAX), regex(pattern = crate::schema::LINE)))]
     pub scheme: String,
     /// Acquirer, where there are several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(length(max = SCHEME_CHARS_MAX), regex(pattern = crate::schema::LINE)))]
     pub acquirer_id: Option<String>,
     /// ISO 4217.
+    #[cfg_attr(feature = "schema", schemars(length(max = CURRENCY_CHARS), regex(pattern = crate::schema::LINE)))]
     pub currency: String,
     /// What was counted.
     #[serde(rename = "type")]
@@ -161,6 +183,7 @@ pub struct Total {
 
 /// What a row of the totals counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum TotalKind {
     /// Purchases.
@@ -179,6 +202,7 @@ pub enum TotalKind {
 
 /// What the acquirer host counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct HostTotals {
     /// How many.
     pub count: u64,
@@ -188,6 +212,7 @@ pub struct HostTotals {
 
 /// Payments that were authorised offline.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct OfflineSummary {
     /// Forwarded and accepted during this close.
     pub forwarded: u64,
@@ -204,15 +229,18 @@ const TOTALS_INCONSISTENT: &str = "TOTALS_INCONSISTENT";
 /// The warning for an amount beyond [`AMOUNT_MAX`]: not every reader gets it exactly.
 const AMOUNT_OUT_OF_RANGE: &str = "AMOUNT_OUT_OF_RANGE";
 const TOTALS_TRUNCATED: &str = "TOTALS_TRUNCATED";
+/// Most warnings: the three above, and those of the backend.
 const WARNINGS_MAX: usize = 16;
+/// Longest `scheme` and `acquirer_id`.
+const SCHEME_CHARS_MAX: usize = 32;
 
 impl EndOfDayResult {
     pub(crate) fn bounded(mut self) -> Self {
-        self.batch_id = bounded(&self.batch_id, 64);
-        self.next_batch_id = self.next_batch_id.map(|id| bounded(&id, 64));
-        self.currency = bounded(&self.currency, 3);
+        self.batch_id = bounded(&self.batch_id, NAME_CHARS_MAX);
+        self.next_batch_id = self.next_batch_id.map(|id| bounded(&id, NAME_CHARS_MAX));
+        self.currency = bounded(&self.currency, CURRENCY_CHARS);
         self.warnings.truncate(WARNINGS_MAX);
-        self.warnings = self.warnings.iter().map(|text| bounded(text, 64)).collect();
+        self.warnings = self.warnings.iter().map(|text| bounded(text, NAME_CHARS_MAX)).collect();
         let amounts =
             [self.purchases_amount, self.reversals_amount, self.sale_amount, self.tip_amount];
         if amounts.iter().any(|amount| amount.unsigned_abs() > AMOUNT_MAX.unsigned_abs()) {
@@ -222,9 +250,10 @@ impl EndOfDayResult {
             self.warn(TOTALS_INCONSISTENT);
         }
         for total in &mut self.totals {
-            total.scheme = bounded(&total.scheme, 32);
-            total.currency = bounded(&total.currency, 3);
-            total.acquirer_id = total.acquirer_id.as_deref().map(|id| bounded(id, 32));
+            total.scheme = bounded(&total.scheme, SCHEME_CHARS_MAX);
+            total.currency = bounded(&total.currency, CURRENCY_CHARS);
+            total.acquirer_id =
+                total.acquirer_id.as_deref().map(|id| bounded(id, SCHEME_CHARS_MAX));
         }
         let rows = self.totals.len();
         self.totals.truncate(TOTALS_MAX);

@@ -23,8 +23,22 @@ pub use reboot::{RebootParameters, RebootResult};
 pub use send_logs::{SendLogsParameters, SendLogsResult};
 pub use update::{UpdateParameters, UpdateResult};
 
+/// What somebody at the terminal has chosen, such as in a menu of the payment application.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OperationRequest {
+    /// Names the choice: the same key is the same operation, however often it is said.
+    pub key: String,
+    /// Name of its kind.
+    pub operation: String,
+    /// Of the kind.
+    #[serde(default)]
+    pub parameters: Map<String, Value>,
+}
+
 /// What the cloud can ask a terminal to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum OperationKind {
     /// Close the batch.
@@ -90,6 +104,7 @@ impl fmt::Display for OperationKind {
 
 /// What to do about an active payment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum IfPaymentActive {
     /// Fail with `BUSY_PAYMENT`.
@@ -218,6 +233,7 @@ pub(crate) fn check_range(
 
 /// The result of a completed operation. Written as the plain object of its kind.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub enum OperationResult {
     /// Of `end_of_day`.

@@ -6,13 +6,18 @@ use serde::{Deserialize, Serialize};
 use super::{InvalidParameters, Validate, check_range};
 use crate::Timestamp;
 
+/// Bounds of `timeout_s`.
+pub const TIMEOUT_S: std::ops::RangeInclusive<u32> = 10..=600;
+
 /// Which menu, and for how long.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct OpenMenuParameters {
     /// Which menu.
     pub menu: Menu,
     /// Closes by itself after this, 10 to 600 seconds.
+    #[cfg_attr(feature = "schema", schemars(range(min = *TIMEOUT_S.start(), max = *TIMEOUT_S.end())))]
     pub timeout_s: u32,
 }
 
@@ -24,6 +29,7 @@ impl Default for OpenMenuParameters {
 
 /// The menus of a terminal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Menu {
     /// Settings.
@@ -39,12 +45,14 @@ pub enum Menu {
 
 impl Validate for OpenMenuParameters {
     fn validate(&self) -> Result<(), InvalidParameters> {
-        check_range("timeout_s", self.timeout_s.into(), 10, 600)
+        let (min, max) = TIMEOUT_S.into_inner();
+        check_range("timeout_s", self.timeout_s.into(), min.into(), max.into())
     }
 }
 
 /// That the menu is on the screen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct OpenMenuResult {
     /// Since when.
     pub opened_at: Timestamp,

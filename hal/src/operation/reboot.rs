@@ -3,17 +3,23 @@
 use serde::{Deserialize, Serialize};
 
 use super::{InvalidParameters, Validate, check_line, check_range};
-use crate::BootId;
+use crate::{BootId, text::NOTE_CHARS_MAX};
+
+/// Longest `delay_s`.
+pub const DELAY_S_MAX: u32 = 3600;
 
 /// What to restart, and when.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct RebootParameters {
     /// The whole device or the payment application.
     pub scope: RebootScope,
     /// Wait before the restart, 0 to 3,600 seconds.
+    #[cfg_attr(feature = "schema", schemars(range(max = DELAY_S_MAX)))]
     pub delay_s: u32,
     /// For the terminal's log, at most 128 characters.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = NOTE_CHARS_MAX), regex(pattern = crate::schema::LINE)))]
     pub reason: Option<String>,
 }
 
@@ -25,6 +31,7 @@ impl Default for RebootParameters {
 
 /// What is restarted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RebootScope {
     /// The operating system: done when the boot id has changed.
@@ -36,13 +43,14 @@ pub enum RebootScope {
 
 impl Validate for RebootParameters {
     fn validate(&self) -> Result<(), InvalidParameters> {
-        check_range("delay_s", self.delay_s.into(), 0, 3600)?;
-        check_line("reason", self.reason.as_deref(), 128)
+        check_range("delay_s", self.delay_s.into(), 0, DELAY_S_MAX.into())?;
+        check_line("reason", self.reason.as_deref(), NOTE_CHARS_MAX)
     }
 }
 
 /// What restarted, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RebootResult {
     /// The whole device or the payment application.
     pub scope: RebootScope,
@@ -56,6 +64,7 @@ pub struct RebootResult {
 
 /// Why a device restarted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum BootReason {
     /// This operation did it.

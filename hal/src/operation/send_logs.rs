@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, ops::AddAssign};
 use serde::{Deserialize, Serialize};
 
 use super::{InvalidParameters, Validate, check_line, check_range};
-use crate::{Timestamp, text::bounded};
+use crate::{
+    Timestamp,
+    text::{NAME_CHARS_MAX, bounded},
+};
 
 /// Longest time range, in milliseconds: 14 days.
 pub const RANGE_MS_MAX: u64 = 14 * 24 * 3600 * 1000;
@@ -15,11 +18,14 @@ pub const RANGE_MS_DEFAULT: u64 = 24 * 3600 * 1000;
 pub const COMPONENTS_MAX: usize = 16;
 /// Most headers that an upload may carry.
 pub const UPLOAD_HEADERS_MAX: usize = 16;
+/// Bounds of `max_bytes`.
+pub const MAX_BYTES: std::ops::RangeInclusive<u64> = 64 << 10..=64 << 20;
 const UPLOAD_URL_CHARS_MAX: usize = 2048;
 const HEADER_CHARS_MAX: usize = 1024;
 
 /// Which logs to send, and where to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct SendLogsParameters {
     /// Start of the range; 24 hours before its end when absent.
@@ -27,10 +33,12 @@ pub struct SendLogsParameters {
     /// End of the range; now when absent.
     pub to: Option<Timestamp>,
     /// Only these components; all when empty.
+    #[cfg_attr(feature = "schema", schemars(length(max = COMPONENTS_MAX), inner(length(min = 1, max = NAME_CHARS_MAX), regex(pattern = crate::schema::LINE))))]
     pub components: Vec<String>,
     /// This level and what is more severe.
     pub min_level: LogLevel,
     /// Most compressed bytes, 64 KiB to 64 MiB; the newest lines are kept.
+    #[cfg_attr(feature = "schema", schemars(range(min = *MAX_BYTES.start(), max = *MAX_BYTES.end())))]
     pub max_bytes: u64,
     /// One JSON object per line, or plain text.
     pub format: LogFormat,
@@ -60,6 +68,7 @@ impl Default for SendLogsParameters {
 
 /// Severity of a log line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum LogLevel {
     /// Somebody must act.
@@ -77,6 +86,7 @@ pub enum LogLevel {
 
 /// How lines are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum LogFormat {
     /// One JSON object per line.
@@ -88,6 +98,7 @@ pub enum LogFormat {
 
 /// How the upload is compressed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Compression {
     /// RFC 1952.
@@ -97,23 +108,44 @@ pub enum Compression {
 
 /// Where logs are uploaded to, typically a presigned URL.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Upload {
     /// An https URL, at most 2,048 characters, on the terminal's own list of hosts.
+    #[cfg_attr(feature = "schema", schemars(length(max = UPLOAD_URL_CHARS_MAX), regex(pattern = UPLOAD_URL)))]
     pub url: String,
     /// `PUT` or `POST`.
     #[serde(default)]
     pub method: UploadMethod,
     /// At most 16; neither `Host` nor `Authorization`.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(transform = header_limits))]
     pub headers: BTreeMap<String, String>,
     /// After this the URL is not used any more.
     #[serde(default)]
     pub expires_at: Option<Timestamp>,
 }
 
+/// https, without control characters.
+#[cfg(feature = "schema")]
+const UPLOAD_URL: &str = r"^https://[^\u0000-\u001F\u007F-\u009F]*$";
+
+#[cfg(feature = "schema")]
+fn header_limits(schema: &mut schemars::Schema) {
+    schema.insert("maxProperties".to_owned(), UPLOAD_HEADERS_MAX.into());
+    let name = schemars::json_schema!({
+        "minLength": 1, "maxLength": NAME_CHARS_MAX, "pattern": crate::schema::LINE,
+    });
+    schema.insert("propertyNames".to_owned(), name.into());
+    let value = schemars::json_schema!({
+        "type": "string", "maxLength": HEADER_CHARS_MAX, "pattern": crate::schema::LINE,
+    });
+    schema.insert("additionalProperties".to_owned(), value.into());
+}
+
 /// The HTTP method of an upload.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "UPPERCASE")]
 pub enum UploadMethod {
     /// As presigned object-store URLs want it.
@@ -135,9 +167,9 @@ impl Validate for SendLogsParameters {
         }
         check_range("components", self.components.len() as u64, 0, COMPONENTS_MAX as u64)?;
         for component in &self.components {
-            check_line("components", Some(component), 64)?;
+            check_line("components", Some(component), NAME_CHARS_MAX)?;
         }
-        check_range("max_bytes", self.max_bytes, 64 << 10, 64 << 20)?;
+        check_range("max_bytes", self.max_bytes, *MAX_BYTES.start(), *MAX_BYTES.end())?;
         self.upload.as_ref().map_or(Ok(()), Upload::validate)
     }
 }
@@ -151,7 +183,7 @@ impl Upload {
         let count = self.headers.len() as u64;
         check_range("upload.headers", count, 0, UPLOAD_HEADERS_MAX as u64)?;
         for (name, value) in &self.headers {
-            check_line("upload.headers", Some(name), 64)?;
+            check_line("upload.headers", Some(name), NAME_CHARS_MAX)?;
             if crate::text::line_problem(value, 0, HEADER_CHARS_MAX).is_some() {
                 return Err(InvalidParameters::new("upload.headers", "value too long or not text"));
             }
@@ -168,14 +200,17 @@ impl Upload {
 
 /// What was sent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SendLogsResult {
     /// Names the upload at the receiver: the operation id.
+    #[cfg_attr(feature = "schema", schemars(length(max = NAME_CHARS_MAX), regex(pattern = crate::schema::LINE)))]
     pub log_id: String,
     /// Bytes before compression.
     pub bytes_raw: u64,
     /// Bytes that were sent.
     pub bytes_compressed: u64,
     /// SHA-256 of what was sent, 64 lower-case hex digits.
+    #[cfg_attr(feature = "schema", schemars(length(max = NAME_CHARS_MAX), regex(pattern = crate::schema::LINE)))]
     pub sha256: String,
     /// Time of the first line.
     pub covered_from: Timestamp,
@@ -192,6 +227,7 @@ pub struct SendLogsResult {
 
 /// How much was masked before anything left the terminal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Redactions {
     /// Card numbers, and digits that may hold one.
     pub pan: u64,
@@ -214,8 +250,8 @@ impl AddAssign for Redactions {
 
 impl SendLogsResult {
     pub(crate) fn bounded(mut self) -> Self {
-        self.log_id = bounded(&self.log_id, 64);
-        self.sha256 = bounded(&self.sha256, 64);
+        self.log_id = bounded(&self.log_id, NAME_CHARS_MAX);
+        self.sha256 = bounded(&self.sha256, NAME_CHARS_MAX);
         self
     }
 }

@@ -3,16 +3,20 @@
 use serde::{Deserialize, Serialize};
 
 use super::{InvalidParameters, Validate, check_line, check_range};
-use crate::text::bounded;
+use crate::text::{NAME_CHARS_MAX, bounded};
 
 /// Most health checks that a result lists.
 pub const HEALTH_CHECKS_MAX: usize = 32;
+/// Longest `slot`.
+const SLOT_CHARS_MAX: usize = 16;
 
 /// What to install, and when.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct UpdateParameters {
     /// This version; the newest of the channel when absent. 1 to 64 characters.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = NAME_CHARS_MAX), regex(pattern = crate::schema::LINE)))]
     pub version: Option<String>,
     /// When to install.
     pub apply: Apply,
@@ -21,6 +25,7 @@ pub struct UpdateParameters {
     /// Whether a metered network may be used.
     pub allow_metered: bool,
     /// Least charge, 0 to 100 percent; mains counts as enough.
+    #[cfg_attr(feature = "schema", schemars(range(max = 100)))]
     pub min_battery_percent: u8,
     /// Close the batch first.
     pub close_batch_first: bool,
@@ -41,6 +46,7 @@ impl Default for UpdateParameters {
 
 /// When to install.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Apply {
     /// At once.
@@ -54,17 +60,20 @@ pub enum Apply {
 
 impl Validate for UpdateParameters {
     fn validate(&self) -> Result<(), InvalidParameters> {
-        check_line("version", self.version.as_deref(), 64)?;
+        check_line("version", self.version.as_deref(), NAME_CHARS_MAX)?;
         check_range("min_battery_percent", self.min_battery_percent.into(), 0, 100)
     }
 }
 
 /// What was installed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct UpdateResult {
     /// Version before.
+    #[cfg_attr(feature = "schema", schemars(length(max = NAME_CHARS_MAX), regex(pattern = crate::schema::LINE)))]
     pub from: String,
     /// Version now.
+    #[cfg_attr(feature = "schema", schemars(length(max = NAME_CHARS_MAX), regex(pattern = crate::schema::LINE)))]
     pub to: String,
     /// False when `to` had been running already.
     pub installed: bool,
@@ -74,16 +83,20 @@ pub struct UpdateResult {
     pub resumes: u32,
     /// The slot that runs, where the system has slots.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(length(max = SLOT_CHARS_MAX), regex(pattern = crate::schema::LINE)))]
     pub slot: Option<String>,
     /// What was checked before the new system was committed.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(length(max = HEALTH_CHECKS_MAX)))]
     pub health_checks: Vec<HealthCheck>,
 }
 
 /// One check of the new system.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct HealthCheck {
     /// What was checked.
+    #[cfg_attr(feature = "schema", schemars(length(max = NAME_CHARS_MAX), regex(pattern = crate::schema::LINE)))]
     pub name: String,
     /// Whether it passed.
     pub ok: bool,
@@ -93,12 +106,12 @@ pub struct HealthCheck {
 
 impl UpdateResult {
     pub(crate) fn bounded(mut self) -> Self {
-        self.from = bounded(&self.from, 64);
-        self.to = bounded(&self.to, 64);
-        self.slot = self.slot.as_deref().map(|slot| bounded(slot, 16));
+        self.from = bounded(&self.from, NAME_CHARS_MAX);
+        self.to = bounded(&self.to, NAME_CHARS_MAX);
+        self.slot = self.slot.as_deref().map(|slot| bounded(slot, SLOT_CHARS_MAX));
         self.health_checks.truncate(HEALTH_CHECKS_MAX);
         for check in &mut self.health_checks {
-            check.name = bounded(&check.name, 64);
+            check.name = bounded(&check.name, NAME_CHARS_MAX);
         }
         self
     }

@@ -27,7 +27,7 @@ use super::{
         REQUESTS_MAX, RpcError, WRITE_MS_MAX, method,
     },
 };
-use crate::api::Call;
+use crate::{api::Call, operation::OperationRequest};
 
 /// Messages that may wait to be written: every request and its cancellation.
 const OUTGOING_QUEUE: usize = 2 * REQUESTS_MAX;
@@ -62,6 +62,18 @@ pub(super) enum ConnectionError {
     #[error("it leaves {REQUESTS_MAX} requests without an answer")]
     Unanswered,
 }
+
+/// What the application says by itself.
+#[derive(Debug)]
+pub(super) enum Notification {
+    /// Something has changed.
+    Event(EventParams),
+    /// Somebody at the terminal wants an operation.
+    Request(OperationRequest),
+}
+
+/// Whoever is told what the application says by itself.
+pub(super) type OnNotification<'a> = dyn Fn(Notification) + Send + Sync + 'a;
 
 /// What the application answered.
 pub(super) type Answer = Result<Value, RpcError>;
@@ -159,14 +171,14 @@ impl Connection {
         lines: &mut Lines<R>,
         writer: W,
         to_write: mpsc::Receiver<Vec<u8>>,
-        on_event: &(dyn Fn(&str) + Send + Sync),
+        on_notification: &OnNotification<'_>,
     ) -> ConnectionError
     where
         R: AsyncRead + Unpin,
         W: AsyncWrite + Unpin,
     {
         let error = tokio::select! {
-            error = self.read(lines, on_event) => error,
+            error = self.read(lines, on_notification) => error,
             error = write(writer, to_write) => error,
             () = self.is_stuck.notified() => ConnectionError::Unanswered,
         };
@@ -177,7 +189,7 @@ impl Connection {
     async fn read<R: AsyncRead + Unpin>(
         &self,
         lines: &mut Lines<R>,
-        on_event: &(dyn Fn(&str) + Send + Sync),
+        on_notification: &OnNotification<'_>,
     ) -> ConnectionError {
         loop {
             let line = match lines.next().await {
@@ -185,21 +197,25 @@ impl Connection {
                 Ok(None) => return ConnectionError::Closed,
                 Err(error) => return error.into(),
             };
-            if let Err(problem) = self.receive(&line, on_event) {
+            if let Err(problem) = self.receive(&line, on_notification) {
                 return ConnectionError::Malformed(problem);
             }
         }
     }
 
-    fn receive(&self, line: &[u8], on_event: &(dyn Fn(&str) + Send + Sync)) -> Result<(), String> {
+    fn receive(&self, line: &[u8], on_notification: &OnNotification<'_>) -> Result<(), String> {
         let message: Incoming = serde_json::from_slice(line).map_err(|error| error.to_string())?;
         match (message.method.as_deref(), message.id) {
             (Some(method::PROGRESS), None) => self.progress(message.params),
             (Some(method::EVENT), None) => {
-                if let Some(event) = read::<EventParams>(message.params) {
-                    on_event(&event.event);
+                if let Some(event) = read(message.params) {
+                    on_notification(Notification::Event(event));
                 }
             }
+            (Some(method::OPERATION_REQUEST), None) => match read(message.params) {
+                Some(request) => on_notification(Notification::Request(request)),
+                None => tracing::warn!("the application wants an operation and does not say which"),
+            },
             // What a newer application says and this agent does not know.
             (Some(_), _) => {}
             (None, Some(id)) => {

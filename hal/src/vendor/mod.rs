@@ -6,7 +6,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 mod connection;
 mod failure;
@@ -28,6 +28,7 @@ pub mod wire;
 use crate::{
     Failure,
     api::{Capability, Hal},
+    operation::OperationRequest,
 };
 use request::Holds;
 pub use standing_lock::StandingLock;
@@ -44,6 +45,8 @@ pub struct VendorConfig {
     pub agent_version: String,
     /// The lock that is in force, set on every connection before anything else is asked.
     pub standing_lock: watch::Receiver<Option<StandingLock>>,
+    /// Takes what somebody at the terminal has chosen in the application; without room it is lost.
+    pub requests: mpsc::Sender<OperationRequest>,
 }
 
 /// A payment application behind a socket; clones are the same one. It implements every

@@ -23,6 +23,7 @@ use crate::{
     },
     operation::{
         EndOfDayParameters, EndOfDayResult, LockResult,
+        configure::PROBLEMS_MAX,
         end_of_day::{CloseMode, Total},
     },
     text::bounded,
@@ -30,8 +31,6 @@ use crate::{
 
 /// Time that the answer to a hold may take beyond what it may wait for.
 const HOLD_GRACE: Duration = Duration::from_secs(5);
-/// Most problems of a configuration that are passed on.
-const PROBLEMS_MAX: usize = 32;
 /// The warning for rows of the totals that could not be read.
 const TOTALS_TRUNCATED: &str = "TOTALS_TRUNCATED";
 

@@ -16,11 +16,12 @@ use tokio::{
 
 use super::{
     VendorConfig, VendorNews,
-    connection::{Connection, ConnectionError, encode},
+    connection::{Connection, ConnectionError, Notification, encode},
     lines::Lines,
     standing_lock::lock_again,
     wire::{
-        HELLO_MS_MAX, HelloParams, HelloResult, Incoming, NAME_CHARS_MAX, PROTOCOL_VERSION, method,
+        EventParams, HELLO_MS_MAX, HelloParams, HelloResult, Incoming, NAME_CHARS_MAX,
+        PROTOCOL_VERSION, method,
     },
 };
 use crate::text::bounded;
@@ -100,11 +101,19 @@ async fn serve_once(
     );
     let (connection, to_write) = Connection::new(hello);
     let connection = Arc::new(connection);
-    let on_event = |event: &str| match event {
-        "health_changed" | "payment_changed" => news.send_modify(|news| news.changes += 1),
-        _ => {}
+    let on_notification = |notification| match notification {
+        Notification::Event(EventParams { event }) => {
+            if ["health_changed", "payment_changed"].contains(&event.as_str()) {
+                news.send_modify(|news| news.changes += 1);
+            }
+        }
+        Notification::Request(request) => {
+            if config.requests.try_send(request).is_err() {
+                tracing::warn!("the application wants more operations at once than are heard");
+            }
+        }
     };
-    let running = connection.run(&mut lines, writer, to_write, &on_event);
+    let running = connection.run(&mut lines, writer, to_write, &on_notification);
     tokio::pin!(running);
     tokio::select! {
         error = &mut running => return error,

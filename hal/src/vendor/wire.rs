@@ -87,6 +87,7 @@ pub mod method {
     /// Notifications of the application.
     pub const PROGRESS: &str = "progress";
     pub const EVENT: &str = "event";
+    pub const OPERATION_REQUEST: &str = "operation_request";
 
     /// Every request.
     pub const REQUESTS: [&str; 19] = [
@@ -111,7 +112,7 @@ pub mod method {
         HEALTH,
     ];
     /// Every notification.
-    pub const NOTIFICATIONS: [&str; 3] = [CANCEL, PROGRESS, EVENT];
+    pub const NOTIFICATIONS: [&str; 4] = [CANCEL, PROGRESS, EVENT, OPERATION_REQUEST];
 }
 
 /// A message that the agent sends. Without `id` it is a notification.

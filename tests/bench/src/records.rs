@@ -63,6 +63,8 @@ impl Ledger {
             acked_report_id: None,
             boot_id: self.boot_id,
             clean_stop: true,
+            owner: None,
+            held_up_to: Seq(0),
         })
     }
 
@@ -128,6 +130,7 @@ impl Ledger {
                 boot_id: self.boot_id,
                 clock_trusted: true,
                 origin: Origin::Cloud,
+                created_by: String::new(),
             })),
         }
     }

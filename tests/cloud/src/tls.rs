@@ -65,6 +65,8 @@ pub(crate) struct ClientCertificate {
     pub(crate) common_name: String,
     /// Of its DER form, as hex.
     pub(crate) sha256: String,
+    /// Of its public key (`SubjectPublicKeyInfo`), as hex.
+    pub(crate) key_sha256: String,
     /// DER of its issuer's name.
     pub(crate) issuer: Vec<u8>,
 }
@@ -75,6 +77,7 @@ impl ClientCertificate {
         Some(Self {
             common_name: parsed.subject().iter_common_name().next()?.as_str().ok()?.to_owned(),
             sha256: secret::sha256(certificate.as_ref()),
+            key_sha256: secret::sha256(parsed.public_key().raw),
             issuer: parsed.issuer().as_raw().to_vec(),
         })
     }

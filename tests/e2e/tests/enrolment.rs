@@ -16,7 +16,7 @@ async fn site(enrolment: EnrolmentOptions) -> Result<Site> {
 }
 
 /// The code in `status`, once there is one that is not `other`.
-async fn code(site: &Site, agent: &Agent, other: &str) -> Result<String> {
+pub(crate) async fn code(site: &Site, agent: &Agent, other: &str) -> Result<String> {
     let shown = |status: &Value| code_of(status).is_some_and(|code| code != other);
     let status = status(site, agent, "an activation code", shown).await?;
     Ok(code_of(&status).context("no code")?.to_owned())
@@ -27,7 +27,7 @@ fn code_of(status: &Value) -> Option<&str> {
 }
 
 /// What somebody does who reads the code from the screen.
-async fn activate(site: &Site, code: &str) -> Result<Answer> {
+pub(crate) async fn activate(site: &Site, code: &str) -> Result<Answer> {
     site.rest()?.post(ACTIVATE, &json!({ "activationCode": code })).await
 }
 
@@ -46,7 +46,7 @@ async fn enrolled(enrolment: EnrolmentOptions) -> Result<(Site, Agent)> {
 }
 
 /// Names in the folder of identities.
-fn identities(site: &Site) -> Result<Vec<String>> {
+pub(crate) fn identities(site: &Site) -> Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(site.path("agent/identity"))? {
         names.push(entry?.file_name().to_string_lossy().into_owned());

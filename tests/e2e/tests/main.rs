@@ -1,5 +1,6 @@
 //! Command in, hardware run, verdict out: what a site sees of it, one module per topic.
 
+mod belonging;
 mod card_data;
 mod certificates;
 mod cli;
@@ -10,16 +11,19 @@ mod disks;
 mod downloads;
 mod enrolment;
 mod fake_clock;
+mod first_day;
 mod hostile;
 mod hostile_flood;
 mod hostile_peer;
 mod hostile_terminal;
 mod journal;
 mod link;
+mod local;
 mod mixed_hardware;
 mod offline;
 mod peers;
 mod product_path;
+mod python;
 mod random_kills;
 mod rauc;
 mod read_only;

@@ -6,12 +6,14 @@ use std::{
     io::Read,
     path::PathBuf,
     process::{Command, Stdio},
+    time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
 use flate2::read::MultiGzDecoder;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
+use terminal_cloud::{Operation, OperationStatus};
 use terminal_hal::{OperationId, Timestamp};
 use terminal_harness::{Agent, Site, SiteOptions};
 
@@ -210,6 +212,26 @@ async fn a_reboot_through_the_service_manager_is_reported_by_the_next_boot() -> 
     assert_eq!(failed["code"], "DEVICE_FAULT", "{failed}");
     assert!(failed["failure_reason"].as_str().unwrap().contains("Access denied"), "{failed}");
     assert_eq!(device.agent.starts(), 2);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_application_that_hangs_is_cured_by_a_reboot() -> Result<()> {
+    /// A minute of silence, and the boot.
+    const PATIENCE: Duration = Duration::from_secs(120);
+    let Some(device) = Device::start().await? else { return Ok(()) };
+    let hangs = json!({ "hang": {}, "ignore_cancel": true });
+    device.site.script(&json!({ "methods": { "hold_payments": hangs, "activity": hangs } }))?;
+    let id = create(&device.site, "reboot", json!({ "delay_s": 3_600 })).await?;
+    let cloud = device.site.cloud()?;
+    let has_ended = |operation: &Operation| operation.status != OperationStatus::Pending;
+    cloud.wait_operation(id, PATIENCE, has_ended).await?;
+    let rebooted = device.reboot_result(id).await?;
+    assert_eq!(rebooted["boot_reason"], "requested", "{rebooted}");
+    let reports = cloud.reports(device.site.terminal_id()).await?;
+    let told = reports.iter().filter(|report| report.body["event"] == "application_hangs");
+    let told: Vec<_> = told.map(|report| report.body["data"]["id"].clone()).collect();
+    assert_eq!(told, [json!(id)]);
     Ok(())
 }
 

@@ -193,7 +193,9 @@ impl Life<'_> {
                         self.w.ledger.may_start_again(order.id);
                         CallOutcome::Deferred { retry_after_s: u32::from(how) }
                     }
-                    2..=3 if restarts => CallOutcome::ReadyToRestart { instance: None },
+                    2..=3 if restarts => {
+                        CallOutcome::ReadyToRestart { instance: None, application_hangs: false }
+                    }
                     _ => CallOutcome::Completed(Box::new(result(kind))),
                 };
                 Event::Finished { id: order.id, attempt: order.attempt, outcome }
@@ -239,6 +241,7 @@ impl Life<'_> {
             | Effect::UploadAcked(_)
             | Effect::UploadRefused { .. }
             | Effect::AllowUploads
+            | Effect::Answer(_)
             | Effect::Stop => Event::Woken,
         }
     }

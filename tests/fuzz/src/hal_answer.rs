@@ -56,7 +56,10 @@ pub fn hal_answer(data: &[u8]) {
             }
         }
         12 => progressed(&text),
-        13 => finished(OperationKind::Reboot, CallOutcome::ReadyToRestart { instance: Some(text) }),
+        13 => finished(
+            OperationKind::Reboot,
+            CallOutcome::ReadyToRestart { instance: Some(text), application_hangs: true },
+        ),
         14 => configured(ConfigurationOutcome::Applied { sha256: text }),
         15 => asked(&text),
         kind => {

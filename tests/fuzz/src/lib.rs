@@ -18,6 +18,10 @@ mod mock_files;
 mod nearly;
 mod redact;
 mod results;
+/// What the agent's own files name, where they are compiled here.
+mod shell {
+    pub(crate) use terminal_agent::shell::StartRequest;
+}
 mod store;
 mod store_records;
 mod url;

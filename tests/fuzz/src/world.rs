@@ -137,6 +137,7 @@ impl World {
             | Effect::UploadRefused { .. }
             | Effect::AllowUploads
             | Effect::Identity(_)
+            | Effect::Answer(_)
             | Effect::Stop => {}
         }
     }
@@ -302,5 +303,5 @@ pub(crate) fn engine(boot: u128, snapshot: Snapshot, moment: &Moment) -> Engine 
 /// A moment.
 pub(crate) fn moment(monotonic: u64, wall: u64, wall_trusted: bool, entropy: u128) -> Moment {
     let (monotonic, wall) = (Monotonic(monotonic), Timestamp::from_unix_ms(wall));
-    Moment { monotonic, wall, wall_trusted, entropy }
+    Moment { monotonic, wall, wall_trusted, calendar: None, entropy }
 }

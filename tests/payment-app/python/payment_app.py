@@ -158,6 +158,8 @@ class Application:
         self.instance = f"start-{memory.data['starts']}-{uuid.uuid4().hex[:8]}"
         self.hold = None
         self.closing = None
+        self.menu, self.menu_closes_at = None, 0
+        self.message = None
         self.methods = {
             "payments.activity": self.activity,
             "payments.hold": self.take_hold,
@@ -367,16 +369,25 @@ class Application:
         known_only(what, ("menu", "timeout_s"))
         choice(what, "menu", MENUS, "settings")
         integer(what, "timeout_s", 10, 600, 120)
+        self.menu = what.get("menu", "settings")
+        self.menu_closes_at = time.monotonic() + what.get("timeout_s", 120)
         return {"opened_at": now(), "shown": True}
 
     def show_message(self, _request, params):
-        text(params, "message", 60)
+        self.message = text(params, "message", 60)
         return {}
+
+    def screen(self):
+        if time.monotonic() < self.menu_closes_at:
+            return {"showing": "menu", "text": self.menu}
+        if self.message:
+            return {"showing": "message", "text": self.message}
+        return {"showing": "locked" if self.memory.data["lock"] else "idle"}
 
     def health(self, _request, _params):
         batch = self.memory.data["batch"]
         return {
-            "printer": "absent", "power": "mains", "locked": self.memory.data["lock"] is not None,
+            "screen": self.screen(), "printer": "absent", "power": "mains", "locked": self.memory.data["lock"] is not None,
             "batch": {"id": self.batch_id(), "opened_at": batch["opened_at"],
                       "count": len(batch["payments"])},
         }

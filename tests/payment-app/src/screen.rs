@@ -2,7 +2,10 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use terminal_hal::mock::{MockTerminal, ScreenView, Showing};
+use terminal_hal::{
+    mock::MockTerminal,
+    status::{ScreenView, Showing},
+};
 
 /// How often the terminal is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -34,6 +37,7 @@ fn replace(file: &Path, picture: &str) -> std::io::Result<()> {
 fn picture(view: &ScreenView) -> String {
     let title = match view.showing {
         Showing::Idle => "ready",
+        Showing::Payment => "Payment in progress",
         Showing::Busy => "busy",
         Showing::Locked => "LOCKED",
         Showing::Message => "message",

@@ -258,7 +258,8 @@ async fn write(mut writer: OwnedWriteHalf, mut to_write: mpsc::Receiver<Vec<u8>>
 async fn watch(session: Session) {
     let look = |terminal: &MockTerminal| {
         let script = terminal.script();
-        let health = (terminal.state().lock.is_some(), script.printer, script.tampered);
+        let lock = terminal.state().lock.is_some();
+        let health = (lock, script.printer, script.tampered, terminal.screen());
         (health, script.payment_active)
     };
     let mut before = look(&session.terminal);
@@ -269,6 +270,10 @@ async fn watch(session: Session) {
             [(now.0 != before.0, "health_changed"), (now.1 != before.1, "payment_changed")];
         for (_, event) in changes.into_iter().filter(|(is, _)| *is) {
             session.notify(method::EVENT, &EventParams { event: event.to_owned() });
+        }
+        if let Some(request) = &session.terminal.script().chosen {
+            // Again and again: the same key is the same operation.
+            session.notify(method::OPERATION_REQUEST, request);
         }
         before = now;
     }

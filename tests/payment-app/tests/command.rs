@@ -13,7 +13,6 @@ use serde_json::json;
 use terminal_payment_app::{AppLaunch, PaymentApp};
 
 const COMMAND: &str = env!("CARGO_BIN_EXE_terminal-conformance");
-const PYTHON_APP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/python/payment_app.py");
 
 /// Runs the command; the application is killed for a restart, and its supervisor starts it again.
 fn conformance(socket: &Path, pid_file: Option<&Path>) -> Result<Output> {
@@ -66,13 +65,8 @@ async fn the_simulated_application_passes() -> Result<()> {
 
 #[tokio::test]
 async fn an_application_in_python_passes() -> Result<()> {
-    if Command::new("python3").arg("--version").output().is_err() {
-        ensure!(std::env::var_os("PYTHON_REQUIRED").is_none(), "there is no python3");
-        eprintln!("skipped: there is no python3");
-        return Ok(());
-    }
+    let Some(program) = support::python_app()? else { return Ok(()) };
     let directory = tempfile::tempdir()?;
-    let program = vec!["python3".into(), PYTHON_APP.into()];
     let launch = AppLaunch { program, ..support::launch(directory.path()) };
     let app = PaymentApp::start(launch, Box::new(|| {}))?;
     let socket = directory.path().join("app.sock");

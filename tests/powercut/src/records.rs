@@ -62,6 +62,7 @@ pub(crate) fn verdict(seq: Seq, n: u64, result: Value) -> Report {
         boot_id: boot(),
         clock_trusted: true,
         origin: Origin::Cloud,
+        created_by: String::new(),
     };
     report(seq, ReportBody::Operation(Box::new(body)))
 }
@@ -95,6 +96,8 @@ pub(crate) fn meta(acked: Seq) -> Meta {
         acked_report_id: Some(report_id(acked)),
         boot_id: boot(),
         clean_stop: acked.0 % 2 == 0,
+        owner: None,
+        held_up_to: Seq(0),
     }
 }
 

@@ -8,13 +8,16 @@ use terminal_hal::{OperationKind, operation::IfPaymentActive};
 use crate::{
     plan::{
         Behaviour, CallEnd, Hostility, Item, Plan, PlannedOperation, PowerLoss, RestartEnd,
-        Setting, What,
+        Schedule, Setting, What,
     },
     rng::Rng,
 };
 
 /// Most operations of an ordinary life.
 const OPERATIONS_MAX: u64 = 8;
+/// Most operations of a life that somebody at the terminal wants, and the number of the first.
+const LOCAL_MAX: u64 = 3;
+const FIRST_LOCAL: u32 = 500;
 /// Most accidents.
 const ACCIDENTS_MAX: u64 = 14;
 /// So soon after an operation was ordered most accidents happen.
@@ -37,6 +40,7 @@ pub fn plan(seed: u64) -> Plan {
         application_ms: random.pick(&[0, 0, 0, 5_000, 5_000, 60_000, 200_000]),
         forgets_settings: random.one_in(2),
         rejects_every: random.pick(&[0, 0, 2, 3]),
+        schedule: schedule(seed, horizon_ms),
     };
     let mut items = Vec::new();
     let operations = u32::try_from(random.scale(1, OPERATIONS_MAX)).unwrap_or(1);
@@ -84,8 +88,41 @@ pub fn plan(seed: u64) -> Plan {
             }
         }
     }
+    items.extend(begun_at_the_terminal(seed, horizon_ms, &ordered_at));
     items.sort_by_key(|item| item.at_ms);
     Plan { seed, setting, items }
+}
+
+/// In one life of four the terminal closes its batch by itself.
+fn schedule(seed: u64, horizon_ms: u64) -> Option<Schedule> {
+    let mut random = Rng::new(&[seed, 0x5c4e]);
+    random.one_in(4).then(|| Schedule {
+        at_ms: random.below(horizon_ms),
+        window_ms: random.scale(60_000, 1_800_000),
+    })
+}
+
+/// In every other life somebody at the terminal wants something, sometimes again and again.
+fn begun_at_the_terminal(seed: u64, horizon_ms: u64, ordered_at: &[u64]) -> Vec<Item> {
+    let mut random = Rng::new(&[seed, 0x10ca1]);
+    let mut items = Vec::new();
+    if random.one_in(2) {
+        return items;
+    }
+    for n in 0..u32::try_from(random.range(1, LOCAL_MAX)).unwrap_or(1) {
+        let planned = operation(FIRST_LOCAL + n, &mut random);
+        let mut at_ms = if random.one_in(3) {
+            random.below(horizon_ms)
+        } else {
+            random.pick(ordered_at) + random.scale(1, NEAR_MS)
+        };
+        items.push(item(at_ms, What::Local(Box::new(planned.clone()))));
+        while random.one_in(3) {
+            at_ms += random.scale(1, NEAR_MS);
+            items.push(item(at_ms, What::Local(Box::new(planned.clone()))));
+        }
+    }
+    items
 }
 
 const fn item(at_ms: u64, what: What) -> Item {
@@ -114,7 +151,9 @@ fn accident(kind: u64, operations: u32, random: &mut Rng) -> Vec<(u64, What)> {
         5 => one(What::Stop),
         6 => one(What::Cancel { n }),
         7 => one(What::DispatchAgain { n }),
-        8 => one(What::Configuration),
+        8 => (0..=random.below(4))
+            .map(|n| (if n == 0 { 0 } else { random.scale(1, NEAR_MS) }, What::Configuration))
+            .collect(),
         9 => one(What::Suspend { ms: random.scale(1_000, 7_200_000) }),
         10 => {
             let ms = i64::try_from(random.scale(1_000, 4_000_000_000)).unwrap_or(0);

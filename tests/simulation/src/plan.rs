@@ -43,6 +43,18 @@ pub struct Setting {
     pub forgets_settings: bool,
     /// Every how many revisions the payment application rejects one; 0 for never.
     pub rejects_every: u64,
+    /// The terminal closes its batch every day by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<Schedule>,
+}
+
+/// A daily end of day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Schedule {
+    /// From midnight, by the wall clock. A life begins at midnight.
+    pub at_ms: u64,
+    /// So long it may still begin.
+    pub window_ms: u64,
 }
 
 impl Default for Setting {
@@ -57,6 +69,7 @@ impl Default for Setting {
             application_ms: 5_000,
             forgets_settings: true,
             rejects_every: 0,
+            schedule: None,
         }
     }
 }
@@ -79,6 +92,8 @@ pub struct Item {
 pub enum What {
     /// Somebody orders an operation at the cloud.
     Operation(Box<PlannedOperation>),
+    /// Somebody at the terminal wants an operation. The same number again is the same request.
+    Local(Box<PlannedOperation>),
     /// Many small operations are ordered at once, numbered from `first`.
     Flood {
         /// Number of the first.

@@ -45,6 +45,8 @@ pub(crate) enum Due {
     CallEffect { device: usize, ticket: u64 },
     /// A call ends.
     CallEnds { device: usize, ticket: u64 },
+    /// A call of a process that is gone is answered after all, to the one after it.
+    StrayAnswer { device: usize, boot: u32, id: OperationId, attempt: u32, had_effect: bool },
     /// A question is answered.
     Answer { device: usize, generation: u32, id: OperationId, attempt: u32 },
     /// A configuration has been applied, or not.

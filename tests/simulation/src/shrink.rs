@@ -99,6 +99,7 @@ impl Shrinking<'_> {
             Setting { application_ms: usual.application_ms, ..now },
             Setting { forgets_settings: false, ..now },
             Setting { rejects_every: 0, ..now },
+            Setting { schedule: None, ..now },
         ];
         for setting in candidates {
             let horizon_ms = self.best.0.setting.horizon_ms.min(setting.horizon_ms);
@@ -124,6 +125,7 @@ fn merged(base: Setting, from: Setting, to: Setting) -> Setting {
         application_ms: pick(base.application_ms, from.application_ms, to.application_ms),
         forgets_settings: pick(base.forgets_settings, from.forgets_settings, to.forgets_settings),
         rejects_every: pick(base.rejects_every, from.rejects_every, to.rejects_every),
+        schedule: pick(base.schedule, from.schedule, to.schedule),
     }
 }
 

@@ -99,6 +99,7 @@ const MUST_OCCUR: &[(&str, &[&str])] = &[
         "call",
         &[
             "abandoned",
+            "answered to the next process",
             "cancelled",
             "cancelled in vain",
             "deferred",
@@ -138,7 +139,10 @@ const MUST_OCCUR: &[(&str, &[&str])] = &[
         ],
     ),
     ("outcome unknown", &["end_of_day", "open_menu", "reboot", "update"]),
-    ("configuration", &["applied", "rejected", "call did not answer", "hangs"]),
+    (
+        "configuration",
+        &["applied", "rejected", "call did not answer", "hangs", "in force without an answer"],
+    ),
     ("event", &["booted", "epoch_changed", "late_outcome", "storage_recovered", "store_damaged"]),
     ("report", &["again", "dropped", "of an empty place", "on a link that has ended"]),
     ("accepted", &["from a lost epoch"]),

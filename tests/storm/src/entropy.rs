@@ -38,6 +38,7 @@ impl Entropy {
             monotonic: Monotonic(at_ms),
             wall: Timestamp::from_unix_ms(at_ms),
             wall_trusted: true,
+            calendar: None,
             entropy: random | u128::from(jitter),
         }
     }

@@ -181,7 +181,13 @@ mod tests {
     use terminal_hal::Timestamp;
 
     fn moment(entropy: u128) -> Moment {
-        Moment { monotonic: Monotonic(0), wall: Timestamp::default(), wall_trusted: true, entropy }
+        Moment {
+            monotonic: Monotonic(0),
+            wall: Timestamp::default(),
+            wall_trusted: true,
+            calendar: None,
+            entropy,
+        }
     }
 
     fn lost() -> LinkEnd {

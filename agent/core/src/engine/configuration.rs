@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use terminal_hal::{ErrorCode, Failure, OperationKind, operation::SettingProblem, text::bounded};
+use terminal_hal::{
+    ErrorCode, Failure, OperationKind,
+    operation::{SettingProblem, configure::PROBLEMS_MAX},
+    text::{NAME_CHARS_MAX, bounded},
+};
 
 use super::{
     Configuration, ConfigurationOutcome, ConfigurationRecord, ConfigureCall, ConfigureOrder,
@@ -15,8 +19,6 @@ use crate::protocol::{
     ConfigurationFrame, ConfigurationReport, ConfigurationStatus, ReportBody, error_code,
 };
 
-/// Most problems that a report lists, so that it fits into a frame.
-const PROBLEMS_MAX: usize = 32;
 /// Most calls without an answer that are remembered. The shell answers sooner than the engine gives
 /// up, so there is more than one only where the device was suspended again and again.
 const GIVEN_UP_MAX: usize = 4;
@@ -77,10 +79,11 @@ impl ConfigurationState {
         }
     }
 
-    /// Forgets everything: it was meant for another device.
+    /// Forgets everything: it was meant for another device, or came from another owner.
     pub(super) fn forget(&mut self, out: &mut Output<'_>) {
-        if self.newest().is_some() {
-            self.record = ConfigurationRecord { desired: None, applied: None };
+        let is_stored = self.newest().is_some();
+        *self = Self { calls: self.calls, ..Self::restore(None) };
+        if is_stored {
             out.write(Write::PutConfiguration(Box::new(self.record.clone())));
         }
     }
@@ -318,7 +321,7 @@ impl Engine {
                 revision,
                 status: ConfigurationStatus::Applied,
                 errors: Vec::new(),
-                sha256: Some(bounded(sha256, 64)),
+                sha256: Some(bounded(sha256, NAME_CHARS_MAX)),
             },
             out,
         );
@@ -342,7 +345,7 @@ impl Engine {
             ConfigurationReport {
                 revision,
                 status: ConfigurationStatus::Rejected,
-                errors: problems.iter().take(PROBLEMS_MAX).map(bounded_problem).collect(),
+                errors: problems.iter().take(PROBLEMS_MAX).map(SettingProblem::bounded).collect(),
                 sha256: None,
             },
             out,
@@ -356,14 +359,5 @@ impl Engine {
         let record = self.configuration.record.clone();
         out.write(Write::PutConfiguration(Box::new(record)));
         self.report_news(ReportBody::Configuration(report), out);
-    }
-}
-
-/// Cut so that [`PROBLEMS_MAX`] of them fit into a frame.
-fn bounded_problem(problem: &SettingProblem) -> SettingProblem {
-    SettingProblem {
-        path: bounded(&problem.path, 64),
-        code: bounded(&problem.code, 32),
-        message: bounded(&problem.message, 160),
     }
 }

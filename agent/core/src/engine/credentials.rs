@@ -21,6 +21,8 @@ pub struct Certificates {
     pub newest: Certificate,
     /// The one before, until the cloud has accepted the newest.
     pub before: Option<Certificate>,
+    /// The cloud has never welcomed any: what came with the newest may be wrong.
+    pub on_probation: bool,
 }
 
 /// How long a certificate is good for.

@@ -2,7 +2,7 @@
 
 use terminal_hal::{OperationId, Parameters, operation::RebootParameters};
 
-use super::{Configuration, RestartCall, Write};
+use super::{Configuration, LocalAnswer, RestartCall, Write};
 use crate::protocol::{AgentFrame, Enrolled, LogAck, Policy, Seq, StoreEpoch};
 
 /// Something to do. Each effect is complete before the next begins; an `Append` is complete when
@@ -55,6 +55,8 @@ pub enum Effect {
     AllowUploads,
     /// Something about who this terminal is to the cloud.
     Identity(IdentityOrder),
+    /// Tell whoever asked for an operation at the terminal what became of that.
+    Answer(LocalAnswer),
     /// Stop the process; everything is on the medium.
     Stop,
 }
@@ -79,7 +81,7 @@ pub enum IdentityOrder {
     /// Check this identity and make it durable as a whole. Answered by `IdentityAdopted` or
     /// `IdentityRefused`.
     Adopt(Box<Enrolled>),
-    /// The cloud has accepted these credentials: forget all others.
+    /// The cloud has accepted these credentials: they are good, forget all others.
     Keep(Endpoint),
     /// Forget every identity.
     Forget,
@@ -163,4 +165,6 @@ pub struct RestartOrder {
     pub policy: Policy,
     /// Time until the engine gives up on the call, in milliseconds.
     pub time_left_ms: u64,
+    /// The payment application answers nothing: nobody can be asked to hold payments.
+    pub application_hangs: bool,
 }

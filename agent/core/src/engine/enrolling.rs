@@ -5,7 +5,7 @@ use serde_json::Value;
 use terminal_hal::{ErrorCode, text::bounded, text::line_problem};
 
 use super::{
-    Certificate, Effect, Engine, IdentityOrder, IdentityRequest, LinkEnd, RequestKey,
+    Certificate, Effect, Endpoint, Engine, IdentityOrder, IdentityRequest, LinkEnd, RequestKey,
     limits::{
         ACTIVATION_CODE_S_MAX, ENROL_HEARTBEAT_MS, NEW_CODE_MS_MAX, RENEWAL_MS_MAX,
         TERMINAL_ID_CHARS_MAX, WELCOME_MS_MAX,
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::protocol::{
     ActivationCode, EnrolCloudFrame, Enrolled, ErrorFrame, EventName, close_code,
-    decode_enrol_cloud_frame, error_code, is_activation_code,
+    decode_enrol_cloud_frame, error_code,
 };
 
 /// Characters of a reason that an `error` frame gives, as they are shown.
@@ -51,11 +51,6 @@ impl Engine {
 
     fn on_activation_code(&mut self, frame: ActivationCode, out: &mut Output<'_>) {
         if !self.is_answer(&frame.nonce) {
-            return;
-        }
-        if !is_activation_code(&frame.code) {
-            let message = "activation_code: code is not ACT-XXXX-XXXX".to_owned();
-            out.send_error(error_code::INVALID_MESSAGE, message, None);
             return;
         }
         self.enrolment_goes_on(out);
@@ -160,6 +155,7 @@ impl Engine {
         tracing::info!(terminal_id, not_after = %certificate.not_after, "identity stored");
         terminal_id.clone_into(&mut self.identity.terminal_id);
         self.membership.adopted(certificate, out.moment);
+        self.note_owner(out);
         let (code, reason) = (close_code::NORMAL, "the terminal has a new identity");
         self.session.close_then(code, reason, Then::Soon, &mut out.effects, out.moment);
     }
@@ -185,10 +181,15 @@ impl Engine {
     }
 
     pub(super) fn on_link_closed(&mut self, end: &LinkEnd, out: &mut Output<'_>) {
-        self.membership.link_ended(end, self.session.endpoint(), out.moment);
-        // Who renews at the other endpoint need not wait as long as one who cannot.
+        let endpoint = self.session.endpoint();
+        self.membership.link_ended(end, endpoint, out.moment);
+        let is_on_probation = self.membership.is_on_probation() && endpoint != Endpoint::Enrolment;
+        // Who asks at the other endpoint need not wait as long as one who cannot.
         match end {
             LinkEnd::CertificateExpired { reason } if self.membership.is_member() => {
+                self.session.closed(&LinkEnd::Lost { reason: reason.clone() }, out.moment);
+            }
+            LinkEnd::Refused { reason } if is_on_probation => {
                 self.session.closed(&LinkEnd::Lost { reason: reason.clone() }, out.moment);
             }
             LinkEnd::CertificateExpired { .. }

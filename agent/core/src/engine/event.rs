@@ -6,7 +6,7 @@ use terminal_hal::{
     Failure, OperationId, OperationResult, operation::SettingProblem, status::TerminalHealth,
 };
 
-use super::{Certificate, ConfigureCall};
+use super::{Certificate, ConfigureCall, LocalRequest};
 
 /// Something that has happened.
 #[derive(Clone, Debug, PartialEq)]
@@ -80,8 +80,12 @@ pub enum Event {
         /// For people.
         reason: String,
     },
+    /// Somebody at the terminal wants an operation; answered by `Answer`.
+    OperationRequested(Box<LocalRequest>),
     /// A person at the terminal wants it to be activated again.
     ActivationRequested,
+    /// A person at the terminal gives up the reports of an owner before.
+    DiscardRequested,
     /// The process has been told to stop.
     StopRequested,
 }
@@ -152,6 +156,8 @@ pub enum CallOutcome {
     ReadyToRestart {
         /// Instance of the payment application before.
         instance: Option<String>,
+        /// The payment application answers nothing: payments are not held.
+        application_hangs: bool,
     },
 }
 

@@ -1,5 +1,6 @@
 //! New operations and cancellations from the cloud.
 
+use serde_json::{Map, Value};
 use terminal_hal::{
     ErrorCode, Failure, OperationId, OperationKind, Parameters, SideEffects, text::bounded,
 };
@@ -28,7 +29,7 @@ impl Engine {
             self.resend_verdict(frame.id, out);
             return;
         }
-        if let Some((code, message)) = self.overload(frame) {
+        if let Some((code, message)) = self.overload(&frame.parameters) {
             tracing::warn!(operation_id = %frame.id, code, reason = message, "operation not taken");
             out.send_error_about(code, message, frame.id);
             return;
@@ -44,6 +45,11 @@ impl Engine {
             self.fail(frame.id, failure, out);
             return;
         }
+        self.take(record, out);
+    }
+
+    /// Gives it its place in its lane, and journals it.
+    pub(super) fn take(&mut self, record: OperationRecord, out: &mut Output<'_>) {
         // Written by whoever changes it last in this step: started at once, or here, waiting.
         let id = record.id;
         self.operations.insert(id, record);
@@ -99,7 +105,10 @@ impl Engine {
     }
 
     /// Why nothing can be stored for this operation now.
-    fn overload(&self, frame: &OperationFrame) -> Option<(&'static str, String)> {
+    pub(super) fn overload(
+        &self,
+        parameters: &Map<String, Value>,
+    ) -> Option<(&'static str, String)> {
         if self.storage_low {
             let message = "storage is full, nothing was stored; it is tried again".to_owned();
             return Some((error_code::STORAGE_FULL, message));
@@ -108,10 +117,10 @@ impl Engine {
         let bytes: usize = self.operations.values().map(|r| encode(&r.parameters).len()).sum();
         let full = if unfinished >= UNFINISHED_MAX {
             Some(format!("{unfinished} operations have no verdict yet"))
-        } else if bytes + encode(&frame.parameters).len() > PARAMETERS_BYTES_MAX {
+        } else if bytes + encode(parameters).len() > PARAMETERS_BYTES_MAX {
             Some("parameters of all operations together are too large".to_owned())
-        } else if self.outbox.len() + unfinished >= UNACKED_MAX {
-            Some(format!("{} reports wait for an ack", self.outbox.len()))
+        } else if self.outbox.stored() + unfinished >= UNACKED_MAX {
+            Some(format!("{} reports are kept without an ack", self.outbox.stored()))
         } else if self.finished.len() + unfinished >= REMEMBERED_MAX {
             Some(format!("{} verdicts have not passed their not_after", self.finished.len()))
         } else {
@@ -120,8 +129,17 @@ impl Engine {
         full.map(|message| (error_code::OVERLOADED, message))
     }
 
-    fn record(&mut self, frame: &OperationFrame, out: &Output<'_>) -> OperationRecord {
+    pub(super) fn next_arrival(&mut self) -> u64 {
         self.arrivals += 1;
+        self.arrivals
+    }
+
+    /// Whether it has been taken before, with a verdict or without.
+    pub(super) fn is_known(&self, id: OperationId) -> bool {
+        self.operations.contains_key(&id) || self.finished.contains_key(&id)
+    }
+
+    fn record(&mut self, frame: &OperationFrame, out: &Output<'_>) -> OperationRecord {
         let cloud_now = self.cloud_now(out.moment).unwrap_or(frame.created_at);
         let ttl_ms = u64::from(frame.ttl_s) * 1000;
         let mut policy = frame.policy;
@@ -135,7 +153,7 @@ impl Engine {
             not_after: frame.not_after.min(cloud_now.plus_ms(NOT_AFTER_MS_MAX)),
             deadline_s: frame.deadline_s.clamp(1, DEADLINE_S_MAX),
             policy,
-            arrival: self.arrivals,
+            arrival: self.next_arrival(),
             expiry: Expiry {
                 boot_id: self.identity.boot_id,
                 monotonic: out.moment.monotonic.plus_ms(ttl_ms),
@@ -168,7 +186,7 @@ impl Engine {
             let reason = format!("not_after: got {}, want at most 30 days ahead", frame.not_after);
             return Err(Failure::new(ErrorCode::InvalidParameters, reason));
         }
-        let kind = self.runnable_kind(&record.operation)?;
+        let kind = self.runnable_kind(&record.operation, record.origin)?;
         Parameters::parse(kind, &record.parameters)
             .map_err(|invalid| Failure::new(ErrorCode::InvalidParameters, invalid.to_string()))?;
         if frame.ttl_s == 0 {
@@ -182,20 +200,25 @@ impl Engine {
         self.room_in_lane(record)
     }
 
-    pub(super) fn runnable_kind(&self, operation: &str) -> Result<OperationKind, Failure> {
+    pub(super) fn runnable_kind(
+        &self,
+        operation: &str,
+        origin: Origin,
+    ) -> Result<OperationKind, Failure> {
         let kind = OperationKind::from_name(operation);
         let Some(kind) = kind.filter(|kind| self.settings.supported.contains(kind)) else {
             let reason = format!("this terminal cannot run {operation:?}");
             return Err(Failure::new(ErrorCode::UnsupportedOperation, reason));
         };
-        if self.settings.allowed.contains(&kind) {
+        if origin == Origin::Local || self.settings.allowed.contains(&kind) {
             return Ok(kind);
         }
-        let reason = format!("{kind} is not among the operations that this terminal allows");
+        let reason =
+            format!("{kind} is not among the operations that this terminal allows the cloud");
         Err(Failure::new(ErrorCode::Unauthorized, reason))
     }
 
-    fn room_in_lane(&self, record: &OperationRecord) -> Result<(), Failure> {
+    pub(super) fn room_in_lane(&self, record: &OperationRecord) -> Result<(), Failure> {
         let lane = record_lane(record);
         let in_lane = || self.operations.values().filter(|other| record_lane(other) == lane);
         if record.policy.if_busy == IfBusy::Reject {

@@ -67,6 +67,49 @@ pub(super) const fn recovery_without_memory(kind: OperationKind) -> Recovery {
     }
 }
 
+/// What may be begun at the terminal. A lock is ended by the cloud, and a configuration is the
+/// cloud's to number.
+pub(super) const fn may_begin_locally(kind: OperationKind) -> bool {
+    match kind {
+        OperationKind::EndOfDay
+        | OperationKind::SendLogs
+        | OperationKind::CheckUpdate
+        | OperationKind::OpenMenu
+        | OperationKind::Reboot
+        | OperationKind::Update
+        | OperationKind::Lock => true,
+        OperationKind::Unlock | OperationKind::Configure => false,
+    }
+}
+
+/// Seconds within which what was asked for at the terminal must start: somebody waits for it.
+pub(super) const fn local_ttl_s(kind: OperationKind) -> u32 {
+    match kind {
+        OperationKind::OpenMenu => 60,
+        // May wait for the maintenance window.
+        OperationKind::Update => 604_800,
+        OperationKind::EndOfDay
+        | OperationKind::SendLogs
+        | OperationKind::CheckUpdate
+        | OperationKind::Reboot
+        | OperationKind::Lock
+        | OperationKind::Unlock
+        | OperationKind::Configure => 900,
+    }
+}
+
+/// Longest run of what is begun at the terminal, in seconds.
+pub(super) const fn local_deadline_s(kind: OperationKind) -> u32 {
+    match kind {
+        OperationKind::OpenMenu => 15,
+        OperationKind::Lock | OperationKind::Unlock => 30,
+        OperationKind::CheckUpdate | OperationKind::Configure => 60,
+        OperationKind::EndOfDay | OperationKind::Reboot => 300,
+        OperationKind::SendLogs => 900,
+        OperationKind::Update => 3600,
+    }
+}
+
 /// What an operation may have left behind when nobody waited for its end.
 pub(super) const fn side_effects_if_cut_off(kind: OperationKind) -> SideEffects {
     match kind {

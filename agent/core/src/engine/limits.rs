@@ -32,12 +32,22 @@ pub const WAIT_S_MAX: u32 = 3600;
 pub const VERIFY_MS_MIN: u64 = 300_000;
 /// Between two such questions.
 pub const VERIFY_INTERVAL_MS: u64 = 5_000;
+/// The schedule is looked at again after this at the latest: the wall clock may have been set.
+pub const SCHEDULE_LOOK_MS_MAX: u64 = 60_000;
+/// The schedule is looked at again after this at the earliest.
+pub const SCHEDULE_LOOK_MS_MIN: u64 = 1_000;
+/// Longest trigger of a local operation.
+pub const LOCAL_TRIGGER_CHARS_MAX: usize = 128;
+/// A local operation is remembered for this long: a clock that is set back by less finds it.
+pub const LOCAL_MEMORY_MS: u64 = 30 * 24 * 3600 * 1000;
 /// A call that has outlived its deadline is asked about, or dropped, after this.
 pub const OVERDUE_INTERVAL_MS: u64 = 30_000;
 /// A configuration that could not be applied for want of the payment application is tried again.
 pub const CONFIGURE_RETRY_MS: u64 = 30_000;
 /// Applying a configuration may take this long.
 pub const CONFIGURE_MS_MAX: u64 = 60_000;
+/// Longest `phase` of `progress`.
+pub const PHASE_CHARS_MAX: usize = 32;
 /// Between two `progress` frames of one operation.
 pub const PROGRESS_INTERVAL_MS: u64 = 1_000;
 /// Deletions that may wait for the next commit.
@@ -62,6 +72,9 @@ pub const ENROL_HEARTBEAT_MS: u64 = 60_000;
 pub const ACTIVATION_CODE_S_MAX: u32 = 86_400;
 /// When an activation code has run out, the next one must come within this.
 pub const NEW_CODE_MS_MAX: u64 = 15_000;
+/// Links in a row that do not come about with what a first enrolment gave, before the terminal asks
+/// for it again: more than a cloud that restarts, little enough for a person who waits for it.
+pub const PROBATION_LINKS_MAX: u32 = 3;
 /// Longest `terminal_id`.
 pub const TERMINAL_ID_CHARS_MAX: usize = 64;
 /// The answer to a request for renewal must come within this.

@@ -8,7 +8,7 @@ use terminal_hal::Timestamp;
 use super::{
     Backoff, BackoffSettings, Endpoint, LinkEnd, Moment, Monotonic, RequestKey,
     credentials::{Certificate, Certificates, Credentials, MembershipState, MembershipView},
-    limits::{RENEWAL_RETRY_MS_MAX, RENEWAL_RETRY_MS_MIN},
+    limits::{PROBATION_LINKS_MAX, RENEWAL_RETRY_MS_MAX, RENEWAL_RETRY_MS_MIN},
 };
 use crate::protocol::close_code;
 
@@ -37,8 +37,11 @@ struct Member {
     certificates: Certificates,
     /// The newest certificate was not accepted and the one before is tried.
     uses_before: bool,
-    /// The cloud has said that the certificate has expired.
+    /// The next link asks for another identity with the key of this one: the cloud has said that
+    /// the certificate has expired, or no link comes about with what a first enrolment gave.
     lapsed: bool,
+    /// Links in a row that did not come about while on probation.
+    failed_links: u32,
     renew_at: Timestamp,
     /// Waits between attempts to renew.
     renewal: Backoff,
@@ -106,6 +109,7 @@ impl Membership {
             if let Standing::Member(member) = &mut self.standing {
                 // The clock that says so may be wrong: the next link asks again.
                 member.lapsed = false;
+                member.failed_links = 0;
             }
             return;
         }
@@ -125,9 +129,31 @@ impl Membership {
                 // Perhaps the new authorities are not those of the server.
                 self.try_the_other();
                 self.note_refusal(end);
+                self.probation_link_failed();
             }
-            LinkEnd::Closed { .. } | LinkEnd::Lost { .. } | LinkEnd::RetryAfter { .. } => {}
+            LinkEnd::Lost { .. } => self.probation_link_failed(),
+            LinkEnd::Closed { .. } | LinkEnd::RetryAfter { .. } => {}
         }
+    }
+
+    /// What enrolment gave may be wrong, such as the authorities of the server. Only while nothing
+    /// of it has ever been good: who controls the network must not get a terminal that is in
+    /// service to go back to the trust that it began with.
+    fn probation_link_failed(&mut self) {
+        let Standing::Member(member) = &mut self.standing else { return };
+        if !member.certificates.on_probation {
+            return;
+        }
+        member.failed_links += 1;
+        if member.failed_links >= PROBATION_LINKS_MAX {
+            tracing::warn!("no link comes about with what enrolment gave: asking for it again");
+            member.lapsed = true;
+        }
+    }
+
+    /// Whether the cloud has not welcomed what enrolment gave yet.
+    pub(super) const fn is_on_probation(&self) -> bool {
+        matches!(&self.standing, Standing::Member(member) if member.certificates.on_probation)
     }
 
     fn note_refusal(&mut self, end: &LinkEnd) {
@@ -158,25 +184,31 @@ impl Membership {
         self.deactivated = true;
     }
 
-    /// The cloud has welcomed the terminal. True when other credentials are to be forgotten.
+    /// The cloud has welcomed the terminal. True when that is news for the credentials: others are
+    /// to be forgotten, or these have proved good.
     pub(super) fn welcomed(&mut self, moment: &Moment) -> bool {
         self.deactivated = false;
         self.problem = None;
         let Standing::Member(member) = &mut self.standing else { return false };
-        let Some(before) = member.certificates.before.take() else { return false };
+        let was_on_probation = std::mem::take(&mut member.certificates.on_probation);
+        let Some(before) = member.certificates.before.take() else { return was_on_probation };
         if member.uses_before {
-            *member = Member::fresh(Certificates { newest: before, before: None }, moment);
+            let kept = Certificates { newest: before, before: None, on_probation: false };
+            *member = Member::fresh(kept, moment);
         }
         true
     }
 
     /// An identity is on the medium.
     pub(super) fn adopted(&mut self, newest: Certificate, moment: &Moment) {
-        let before = match &self.standing {
-            Standing::Member(member) => Some(member.certificates.newest),
-            Standing::Applicant | Standing::Configured => None,
+        let (before, on_probation) = match &self.standing {
+            Standing::Member(Member { certificates, .. }) => {
+                (Some(certificates.newest), certificates.on_probation)
+            }
+            Standing::Applicant | Standing::Configured => (None, true),
         };
-        self.standing = Standing::Member(Member::fresh(Certificates { newest, before }, moment));
+        let certificates = Certificates { newest, before, on_probation };
+        self.standing = Standing::Member(Member::fresh(certificates, moment));
         self.request = None;
         self.deactivated = false;
         self.code = None;
@@ -277,7 +309,7 @@ impl Membership {
             Standing::Configured => (MembershipState::Configured, None),
             Standing::Applicant => (MembershipState::NotEnrolled, None),
             Standing::Member(member) => {
-                let Certificates { newest, before } = member.certificates;
+                let Certificates { newest, before, .. } = member.certificates;
                 let in_use = before.filter(|_| member.uses_before).unwrap_or(newest);
                 (MembershipState::Enrolled, Some(in_use))
             }
@@ -300,6 +332,7 @@ impl Member {
             certificates,
             uses_before: false,
             lapsed: false,
+            failed_links: 0,
             renew_at: certificates.newest.renew_at(moment),
             renewal: Backoff::new(windows),
             retry_at: moment.monotonic,

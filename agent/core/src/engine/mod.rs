@@ -15,16 +15,19 @@ mod frames;
 mod intake;
 mod kind;
 pub mod limits;
+mod local;
 mod membership;
 mod moment;
 mod outbox;
 mod output;
 mod overdue;
+mod ownership;
 mod record;
 mod recovery;
 mod reporting;
 mod restart;
 mod running;
+mod schedule;
 mod session;
 mod status;
 mod verify;
@@ -44,12 +47,14 @@ pub use effect::{
     RequestKey, RestartOrder, StartOrder,
 };
 pub use event::{CallOutcome, ConfigurationOutcome, Event, LinkEnd, Verification};
+pub use local::{LocalAnswer, LocalRefusal, LocalRequest, LocalTaken};
 
 pub use moment::{Moment, Monotonic};
 pub use record::{
     Configuration, ConfigurationRecord, Expiry, Meta, OperationRecord, OperationState, RestartCall,
     Snapshot, StoredReport, Write,
 };
+pub use schedule::{Calendar, Due, LocalDate};
 pub use session::LinkView;
 pub use view::{EngineView, FinishedView, Memory, OperationView};
 
@@ -119,6 +124,7 @@ pub struct Engine {
     session: Session,
     membership: Membership,
     configuration: ConfigurationState,
+    schedule: schedule::Schedule,
     cloud_clock: Option<CloudClock>,
     health: status::Health,
     storage_low: bool,
@@ -170,6 +176,8 @@ impl Engine {
             acked_report_id: None,
             boot_id: identity.boot_id,
             clean_stop: false,
+            owner: None,
+            held_up_to: Seq(0),
         });
         let mut engine = Self {
             session: Session::new(settings.backoff),
@@ -187,6 +195,7 @@ impl Engine {
             prune_at: None,
             overdue: Vec::new(),
             outbox,
+            schedule: schedule::Schedule::default(),
             cloud_clock: None,
             health: status::Health::default(),
             storage_low: false,
@@ -218,7 +227,12 @@ impl Engine {
         // While it is held, an event will end that.
         let is_due = self.configuration.is_running() || !self.configuration_is_held();
         let configuration = self.configuration.deadline().filter(|_| is_due);
-        let others = [self.session.deadline(), self.membership_deadline(), configuration];
+        let others = [
+            self.session.deadline(),
+            self.membership_deadline(),
+            configuration,
+            self.schedule.look_at,
+        ];
         others.into_iter().flatten().chain(self.operations_deadline()).min()
     }
 
@@ -250,7 +264,9 @@ impl Engine {
                 self.on_identity_adopted(terminal_id, *certificate, out);
             }
             Event::IdentityRefused { reason } => self.on_identity_refused(reason, out),
+            Event::OperationRequested(request) => self.on_requested(request, out),
             Event::ActivationRequested => self.on_activation_requested(out),
+            Event::DiscardRequested => self.on_discard_requested(out),
             Event::StopRequested => self.on_stop(out),
         }
     }
@@ -272,6 +288,7 @@ impl Engine {
         }
         self.expire_queued(out);
         self.check_deadlines(out);
+        self.begin_scheduled(out);
         self.configuration.check_deadline(out.moment.monotonic);
         self.start_ready(out);
         self.start_configuration(out);

@@ -3,6 +3,8 @@
 use terminal_hal::Timestamp;
 use uuid::Uuid;
 
+use super::Calendar;
+
 /// Milliseconds on the boot clock: monotonic, suspend included, from 0 at boot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Monotonic(pub u64);
@@ -29,6 +31,8 @@ pub struct Moment {
     pub wall: Timestamp,
     /// Whether somebody vouches for the wall clock.
     pub wall_trusted: bool,
+    /// What the daily schedule says; `None` without one.
+    pub calendar: Option<Calendar>,
     /// 128 random bits, fresh for every step: identifiers and jitter are derived from them.
     pub entropy: u128,
 }

@@ -20,6 +20,8 @@ pub(super) struct Outbox {
     waiting: BTreeMap<Seq, Waiting>,
     /// How many of them could give way.
     droppable: usize,
+    /// Reports of owners before, by place: never sent.
+    held: Vec<Seq>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +47,9 @@ impl Outbox {
         for report in snapshot.reports.iter().filter(|report| report.seq > acked) {
             outbox.put(report.seq, report.report_id, report.is_verdict);
         }
+        let held_up_to = snapshot.meta.as_ref().map_or(Seq(0), |meta| meta.held_up_to);
+        let held = snapshot.reports.iter().filter(|report| report.seq <= held_up_to);
+        outbox.held = held.map(|report| report.seq).collect();
         outbox
     }
 
@@ -63,6 +68,16 @@ impl Outbox {
     /// Reports that wait, empty places aside.
     pub(super) fn len(&self) -> usize {
         self.waiting.len()
+    }
+
+    /// Reports that the store has to keep: those that wait and those that are held.
+    pub(super) fn stored(&self) -> usize {
+        self.waiting.len() + self.held.len()
+    }
+
+    /// Reports of owners before, by place.
+    pub(super) fn held(&self) -> &[Seq] {
+        &self.held
     }
 
     pub(super) const fn in_flight(&self) -> bool {
@@ -140,6 +155,18 @@ impl Outbox {
             self.sent = self.sent.next();
             send(self.sent);
         }
+    }
+
+    /// Nothing that waits is ever sent.
+    pub(super) fn hold_waiting(&mut self) {
+        self.held.extend(std::mem::take(&mut self.waiting).into_keys());
+        self.droppable = 0;
+        (self.acked, self.sent) = (self.last, self.last);
+    }
+
+    /// Forgets what is held, and gives its places.
+    pub(super) fn discard_held(&mut self) -> Vec<Seq> {
+        std::mem::take(&mut self.held)
     }
 
     /// Everything above `base` waits again, also what had been acked.

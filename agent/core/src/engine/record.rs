@@ -67,6 +67,10 @@ pub struct Meta {
     pub boot_id: BootId,
     /// Whether that boot ended with an orderly stop.
     pub clean_stop: bool,
+    /// The `terminal_id` under which everything is accepted; absent until there was one.
+    pub owner: Option<String>,
+    /// Reports up to this place were accepted under another: kept, never sent.
+    pub held_up_to: Seq,
 }
 
 /// An operation from `accepted` until it is pruned.

@@ -40,6 +40,7 @@ impl Engine {
     }
 
     pub(super) fn on_started(&mut self, out: &mut Output<'_>) {
+        self.note_owner(out);
         self.note_store(out);
         self.note_boot(out);
         let mut cut_off: Vec<(u64, OperationId)> = self

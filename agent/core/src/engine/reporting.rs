@@ -13,7 +13,7 @@ use super::{
     output::Output,
 };
 use crate::protocol::{
-    EventName, EventReport, OperationReport, Outcome, Report, ReportBody, ReportId, Seq,
+    EventName, EventReport, OperationReport, Origin, Outcome, Report, ReportBody, ReportId, Seq,
     StoreEpoch, VerdictStatus,
 };
 
@@ -63,6 +63,10 @@ impl Engine {
             boot_id: self.identity.boot_id,
             clock_trusted: out.moment.wall_trusted,
             origin: record.origin,
+            created_by: match record.origin {
+                Origin::Cloud => String::new(),
+                Origin::Local => record.created_by.clone(),
+            },
         }));
         let seq = self.enqueue(body, true, out);
         // From now on only the id matters: the verdict is in the report.
@@ -106,7 +110,7 @@ impl Engine {
 
     /// Reports what is no verdict, if there is room.
     pub(super) fn report_news(&mut self, body: ReportBody, out: &mut Output<'_>) {
-        if self.outbox.len() >= UNACKED_MAX + UNACKED_EVENTS_MAX {
+        if self.outbox.stored() >= UNACKED_MAX + UNACKED_EVENTS_MAX {
             tracing::warn!(?body, "not reported, the outbox is full");
             return;
         }
@@ -178,6 +182,7 @@ impl Engine {
             acked_report_id: None,
             boot_id: self.identity.boot_id,
             clean_stop: false,
+            ..self.meta.clone()
         };
         out.commit_meta = true;
         tracing::warn!(%old, new = %self.meta.store_epoch, reason, "new store epoch");

@@ -1,5 +1,6 @@
 //! Restarts as part of an operation: the call is journalled, then nothing else starts.
 
+use serde_json::Value;
 use terminal_hal::{
     BootId, OperationId, OperationKind, OperationResult, Parameters,
     operation::{
@@ -12,15 +13,21 @@ use super::{
     Effect, Engine, OperationState, RestartCall, RestartOrder, Write, output::Output,
     recovery::Attempt, running::Live,
 };
+use crate::protocol::EventName;
+
+/// What is known when everything before a restart is done.
+#[derive(Debug, Default)]
+pub(super) struct Ready {
+    /// Instance of the payment application, where it says it.
+    pub(super) instance: Option<String>,
+    /// It answers nothing, and payments are not held.
+    pub(super) application_hangs: bool,
+}
 
 impl Engine {
     /// Everything before the restart is done: the call becomes durable, then it is made.
-    pub(super) fn call_restart(
-        &mut self,
-        id: OperationId,
-        instance: Option<String>,
-        out: &mut Output<'_>,
-    ) {
+    pub(super) fn call_restart(&mut self, id: OperationId, ready: Ready, out: &mut Output<'_>) {
+        let Ready { instance, application_hangs } = ready;
         let Some(record) = self.operations.get(&id) else { return };
         if record.cancel_requested {
             // What was held for the restart is given back.
@@ -64,8 +71,13 @@ impl Engine {
         tracing::info!(operation_id = %id, scope = ?parameters.scope, "restart called for");
         out.write(Write::PutOperation(Box::new(record.clone())));
         let (attempt, policy) = (order.attempt, order.policy);
-        let order = RestartOrder { id, attempt, parameters, policy, time_left_ms };
+        let order =
+            RestartOrder { id, attempt, parameters, policy, time_left_ms, application_hangs };
         out.push(Effect::Restart(Box::new(order)));
+        if application_hangs {
+            let data = [("id", Value::from(id.to_string()))];
+            self.report_event(EventName::ApplicationHangs, data, out);
+        }
     }
 
     /// What became of a restart that had been called for when the process ended.

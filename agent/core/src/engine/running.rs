@@ -9,9 +9,10 @@ use super::{
     CallOutcome, Effect, Engine, Monotonic, OperationRecord, OperationState, RestartCall,
     StartOrder, Write,
     kind::{self, Lane, Recovery},
-    limits::{ATTEMPTS_MAX, PROGRESS_INTERVAL_MS},
+    limits::{ATTEMPTS_MAX, PHASE_CHARS_MAX, PROGRESS_INTERVAL_MS},
     output::Output,
     record_lane,
+    restart::Ready,
 };
 use crate::protocol::{AgentFrame, ProgressFrame, Started};
 
@@ -88,7 +89,7 @@ impl Engine {
     /// Whether what was admitted when it came may still run: settings, the agent itself or the
     /// configuration may have changed since.
     pub(super) fn check_start(&self, record: &OperationRecord) -> Result<(), Failure> {
-        let kind = self.runnable_kind(&record.operation)?;
+        let kind = self.runnable_kind(&record.operation, record.origin)?;
         if self.overdue.iter().any(|call| kind::same_capability(call.kind, kind)) {
             let reason = "an earlier call to this part of the terminal has not come back";
             return Err(Failure::new(ErrorCode::HalUnavailable, reason));
@@ -199,7 +200,8 @@ impl Engine {
         }
         *progress_at = Some(now);
         if self.session.is_up() {
-            let phase = bounded(phase, 32);
+            let phase = bounded(phase, PHASE_CHARS_MAX);
+            let percent = percent.map(|percent| percent.min(100));
             out.send(AgentFrame::Progress(ProgressFrame { id, phase, percent }));
         }
     }
@@ -221,9 +223,10 @@ impl Engine {
             CallOutcome::Deferred { retry_after_s } => {
                 self.defer(id, attempt, *retry_after_s, out);
             }
-            CallOutcome::ReadyToRestart { instance } => {
+            CallOutcome::ReadyToRestart { instance, application_hangs } => {
                 if matches!(self.live.get(&id), Some(Live::Executing { .. })) {
-                    self.call_restart(id, instance.clone(), out);
+                    let (instance, application_hangs) = (instance.clone(), *application_hangs);
+                    self.call_restart(id, Ready { instance, application_hangs }, out);
                 }
             }
         }
@@ -240,7 +243,7 @@ impl Engine {
                 self.configuration.applied_by_operation(record, result.revision, out);
             }
         }
-        if matches!(result, OperationResult::Lock(_) | OperationResult::Unlock(_)) {
+        if changes_what_is_seen(&result) {
             self.read_health(out);
         }
         self.complete(id, result, out);
@@ -306,5 +309,20 @@ impl Live {
                 Some(next_question.map_or(*deadline, |at| at.min(*deadline)))
             }
         }
+    }
+}
+
+/// Whether the heartbeat is too late for people to see what it did.
+const fn changes_what_is_seen(result: &OperationResult) -> bool {
+    match result {
+        OperationResult::Lock(_) | OperationResult::Unlock(_) | OperationResult::OpenMenu(_) => {
+            true
+        }
+        OperationResult::EndOfDay(_)
+        | OperationResult::SendLogs(_)
+        | OperationResult::CheckUpdate(_)
+        | OperationResult::Reboot(_)
+        | OperationResult::Update(_)
+        | OperationResult::Configure(_) => false,
     }
 }

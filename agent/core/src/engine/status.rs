@@ -2,12 +2,13 @@
 
 use terminal_hal::{
     Timestamp,
-    status::{PowerSource, Printer, TerminalHealth},
+    status::{PowerSource, Printer, ScreenView, TerminalHealth},
 };
 
 use super::{Effect, Engine, Moment, OperationState, output::Output};
 use crate::protocol::{
     AgentFrame, Attention, ClockSource, ClockState, EventName, StatusFrame, TerminalState,
+    is_activation_code,
 };
 
 /// Below this charge a terminal without mains needs attention, in percent.
@@ -31,7 +32,7 @@ impl Health {
     }
 
     pub(super) fn battery_level(&self) -> Option<u8> {
-        self.last.as_ref().and_then(|(_, health)| health.battery_level)
+        self.last.as_ref().and_then(|(_, health)| health.clone().bounded().battery_level)
     }
 }
 
@@ -54,7 +55,7 @@ impl Engine {
     }
 
     pub(super) fn on_health(&mut self, health: &TerminalHealth, out: &mut Output<'_>) {
-        let health = health.clone().bounded();
+        let health = without_code(health.clone().bounded());
         let before = self.health.last.as_ref().map(|(_, health)| comparable(health));
         let changed = before.as_ref() != Some(&comparable(&health));
         self.health.ordered = false;
@@ -150,6 +151,15 @@ impl Engine {
         .filter_map(|(applies, attention)| applies.then_some(attention))
         .collect()
     }
+}
+
+/// An activation code opens a door: the screen shows it, and nothing that leaves the terminal does.
+fn without_code(mut health: TerminalHealth) -> TerminalHealth {
+    let shows_code = |screen: &&mut ScreenView| screen.text.split(' ').any(is_activation_code);
+    if let Some(screen) = health.screen.as_mut().filter(shows_code) {
+        screen.text.clear();
+    }
+    health
 }
 
 /// What counts as a change: figures that always move are left to the heartbeat.

@@ -6,6 +6,7 @@ use super::{
     Effect, Engine, OperationRecord, OperationState, RestartCall, Verification,
     limits::{VERIFY_INTERVAL_MS, VERIFY_MS_MIN},
     output::Output,
+    restart::Ready,
     running::Live,
 };
 
@@ -101,7 +102,7 @@ impl Engine {
     fn restart_after_all(&mut self, id: OperationId, attempt: u32, out: &mut Output<'_>) {
         let is_next = self.operations.get(&id).is_some_and(|record| self.follows_restart(record));
         if !is_next || self.journal_attempt(id, attempt.saturating_add(1), None, out) {
-            self.call_restart(id, None, out);
+            self.call_restart(id, Ready::default(), out);
         }
     }
 

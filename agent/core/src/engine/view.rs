@@ -8,7 +8,7 @@ use super::{
     ConfigurationRecord, Engine, LinkView, MembershipView, Meta, Moment, Monotonic,
     OperationRecord, OperationState, Write, running::Live,
 };
-use crate::protocol::{ReportId, Seq, StatusFrame, StoreEpoch};
+use crate::protocol::{Origin, ReportId, Seq, StatusFrame, StoreEpoch};
 
 /// The engine's state at one moment.
 #[derive(Clone, Debug)]
@@ -31,6 +31,8 @@ pub struct EngineView {
     pub operations: Vec<OperationView>,
     /// Newest verdicts, oldest first.
     pub finished: Vec<FinishedView>,
+    /// Reports of owners before, which are never sent.
+    pub held: usize,
 }
 
 /// An operation without a verdict.
@@ -44,6 +46,8 @@ pub struct OperationView {
     pub state: &'static str,
     /// 0 while it has not begun.
     pub attempt: u32,
+    /// Whether the cloud or the terminal has begun it.
+    pub origin: Origin,
     /// Who asked.
     pub created_by: String,
 }
@@ -120,6 +124,7 @@ impl Engine {
                 operation: record.operation.clone(),
                 state,
                 attempt,
+                origin: record.origin,
                 created_by: record.created_by.clone(),
             }
         });
@@ -139,6 +144,7 @@ impl Engine {
             cloud_offset_ms: self.cloud_offset_ms(moment),
             operations: operations.collect(),
             finished: finished.collect(),
+            held: self.outbox.held().len(),
         }
     }
 

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{AgentFrame, CloudFrame, EnrolAgentFrame, EnrolCloudFrame, TEXT_FRAME_BYTES_MAX};
+use super::{
+    AgentFrame, CloudFrame, EnrolAgentFrame, EnrolCloudFrame, TEXT_FRAME_BYTES_MAX, check::Check,
+};
 
 /// Why bytes are not a frame.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -126,15 +128,17 @@ fn head(bytes: &[u8]) -> Result<Head, DecodeError> {
     Ok(head)
 }
 
-fn body<T: DeserializeOwned>(bytes: &[u8], head: Head) -> Result<T, DecodeError> {
-    serde_json::from_slice(bytes).map_err(|error| DecodeError::Invalid {
+fn body<T: DeserializeOwned + Check>(bytes: &[u8], head: Head) -> Result<T, DecodeError> {
+    let read = serde_json::from_slice(bytes).map_err(|error| error.to_string());
+    let checked = read.and_then(|frame: T| frame.check().map(|()| frame));
+    checked.map_err(|problem| DecodeError::Invalid {
         kind: head.kind,
         reference: head
             .id
             .as_ref()
             .and_then(serde_json::Value::as_str)
             .map(|id| terminal_hal::text::bounded(id, ECHO_CHARS_MAX)),
-        problem: terminal_hal::text::bounded(&error.to_string(), 256),
+        problem: terminal_hal::text::bounded(&problem, 256),
     })
 }
 
@@ -162,6 +166,25 @@ mod tests {
         let DecodeError::Invalid { kind, reference, problem } = error else { panic!("{error}") };
         assert_eq!((kind.as_str(), reference.as_deref()), ("operation", Some("x1")));
         assert!(!problem.is_empty());
+    }
+
+    #[test]
+    fn a_frame_beyond_a_limit_is_as_invalid_as_one_that_lacks_a_field() {
+        let progress = |phase: usize, percent: u8| {
+            let id = "3f1a9c2e-8b7d-4f6a-9c1e-2d5b8a0f4e6c";
+            let phase = "x".repeat(phase);
+            let text = format!(
+                r#"{{"type":"progress","id":"{id}","phase":"{phase}","percent":{percent}}}"#
+            );
+            decode_agent_frame(text.as_bytes())
+        };
+        assert!(progress(32, 100).is_ok());
+        for (phase, percent, named) in [(33, 100, "phase"), (32, 101, "percent")] {
+            let error = progress(phase, percent).unwrap_err();
+            let DecodeError::Invalid { kind, problem, .. } = error else { panic!("{error}") };
+            assert_eq!(kind, "progress");
+            assert!(problem.starts_with(named), "{problem}");
+        }
     }
 
     #[test]

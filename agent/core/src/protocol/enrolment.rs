@@ -7,11 +7,14 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::ErrorFrame;
+use super::{
+    ErrorFrame,
+    check::{Check, check_line, check_range},
+};
 
 /// Value of `Sec-WebSocket-Protocol` of the enrolment endpoint.
 pub const ENROL_SUBPROTOCOL: &str = "terminal-enrol.v1";
-/// Characters of `serial_number` and `model`.
+/// Characters of `serial_number`, `model` and the versions.
 pub const ENROL_NAME_CHARS_MAX: usize = 64;
 /// Characters of `nonce`.
 pub const NONCE_CHARS: std::ops::RangeInclusive<usize> = 16..=64;
@@ -20,6 +23,7 @@ pub const CSR_BYTES_MAX: usize = 8 << 10;
 
 /// Any frame from a terminal that enrols.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum EnrolAgentFrame {
     /// First frame, and the only one that matters.
@@ -30,6 +34,7 @@ pub enum EnrolAgentFrame {
 
 /// Any frame from a cloud that enrols.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum EnrolCloudFrame {
     /// What the terminal shows.
@@ -42,25 +47,52 @@ pub enum EnrolCloudFrame {
 
 /// A terminal asks for an identity. The key is durable before this is sent.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EnrolBegin {
     /// Printed on the device; 1 to 64 characters.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = ENROL_NAME_CHARS_MAX), regex(pattern = terminal_hal::schema::LINE)))]
     pub serial_number: String,
     /// Hardware model; 1 to 64 characters.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = ENROL_NAME_CHARS_MAX), regex(pattern = terminal_hal::schema::LINE)))]
     pub model: String,
     /// PKCS #10 request, PEM, signed with the terminal's key; its subject is ignored.
+    #[cfg_attr(feature = "schema", schemars(length(max = CSR_BYTES_MAX)))]
     pub csr: String,
-    /// Version of the agent.
+    /// Version of the agent; 1 to 64 characters.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = ENROL_NAME_CHARS_MAX), regex(pattern = terminal_hal::schema::LINE)))]
     pub agent_version: String,
-    /// Version of the terminal's software.
+    /// Version of the terminal's software; 1 to 64 characters.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = ENROL_NAME_CHARS_MAX), regex(pattern = terminal_hal::schema::LINE)))]
     pub software_version: String,
     /// Percent; `None` without a battery.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(range(max = 100)))]
     pub battery_level: Option<u8>,
     /// Random, of this attempt; comes back in every answer. 16 to 64 characters.
+    #[cfg_attr(feature = "schema", schemars(length(min = *NONCE_CHARS.start(), max = *NONCE_CHARS.end()), regex(pattern = terminal_hal::schema::LINE)))]
     pub nonce: String,
     /// One-time secret of a serial number that was registered beforehand: needs no code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<String>,
+}
+
+impl Check for EnrolBegin {
+    fn check(&self) -> Result<(), String> {
+        for (field, text) in [
+            ("serial_number", &self.serial_number),
+            ("model", &self.model),
+            ("agent_version", &self.agent_version),
+            ("software_version", &self.software_version),
+        ] {
+            check_line(field, text, 1..=ENROL_NAME_CHARS_MAX)?;
+        }
+        check_line("nonce", &self.nonce, NONCE_CHARS)?;
+        check_range("battery_level", self.battery_level.unwrap_or(0), 0..=100)?;
+        if self.csr.len() > CSR_BYTES_MAX {
+            return Err(format!("csr has {} bytes, want at most {CSR_BYTES_MAX}", self.csr.len()));
+        }
+        Ok(())
+    }
 }
 
 /// Never shows the secret.
@@ -77,17 +109,29 @@ impl fmt::Debug for EnrolBegin {
 
 /// A code for the terminal's screen; a later one replaces it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ActivationCode {
     /// Of the `enrol_begin` that it answers.
     pub nonce: String,
     /// `ACT-XXXX-XXXX`, of letters without I and O and digits without 0 and 1.
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = ACTIVATION_CODE)))]
     pub code: String,
     /// Seconds that it can be typed in from now.
     pub expires_in_s: u32,
 }
 
+impl Check for ActivationCode {
+    fn check(&self) -> Result<(), String> {
+        if is_activation_code(&self.code) {
+            return Ok(());
+        }
+        Err("code is not ACT-XXXX-XXXX".to_owned())
+    }
+}
+
 /// The terminal's identity. Sent again for the same serial number and key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Enrolled {
     /// Of the `enrol_begin` that it answers.
     pub nonce: String,
@@ -109,6 +153,12 @@ pub struct Enrolled {
     #[serde(default)]
     pub config_revision: u64,
 }
+
+impl Check for Enrolled {}
+
+/// What [`is_activation_code`] takes.
+#[cfg(feature = "schema")]
+const ACTIVATION_CODE: &str = "^ACT-[A-HJ-NP-Z2-9]{4}-[A-HJ-NP-Z2-9]{4}$";
 
 /// Whether a text is `ACT-XXXX-XXXX`, of letters without I and O and digits without 0 and 1.
 pub fn is_activation_code(text: &str) -> bool {

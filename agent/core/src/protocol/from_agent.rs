@@ -3,15 +3,25 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use terminal_hal::{
-    BootId, Failure, OperationId, Timestamp, operation::SettingProblem, status::TerminalHealth,
+    BootId, Failure, OperationId, Timestamp,
+    operation::{SettingProblem, configure::PROBLEMS_MAX},
+    status::TerminalHealth,
+    text::{NAME_CHARS_MAX, REASON_CHARS_MAX},
 };
 
 use uuid::Uuid;
 
-use super::{ErrorFrame, ReportId, Seq, SessionId, StoreEpoch};
+use super::{
+    ErrorFrame, ReportId, Seq, SessionId, StoreEpoch,
+    check::{Check, check_line, check_range, check_sha256},
+};
+use crate::engine::limits::{
+    ATTEMPTS_MAX, CREATED_BY_CHARS_MAX, OPERATION_NAME_CHARS_MAX, PHASE_CHARS_MAX, UNFINISHED_MAX,
+};
 
 /// Any frame from the terminal.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum AgentFrame {
     /// First frame of every link.
@@ -34,8 +44,9 @@ pub enum AgentFrame {
 
 /// First frame of every link: who this is and what it remembers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Hello {
-    /// [`super::PROTOCOL_VERSION`].
+    /// Major version of the protocol, 1.
     pub protocol: u32,
     /// Must be the authenticated one.
     pub terminal_id: String,
@@ -57,6 +68,7 @@ pub struct Hello {
     /// Names of the kinds that this terminal can run; a newer one may know more than its reader.
     pub operations: Vec<String>,
     /// Operations without a verdict.
+    #[cfg_attr(feature = "schema", schemars(length(max = UNFINISHED_MAX)))]
     pub unfinished: Vec<Unfinished>,
     /// Reports that wait for an ack.
     pub outbox: Outbox,
@@ -70,8 +82,15 @@ pub struct Hello {
     pub clock: ClockState,
 }
 
+impl Check for Hello {
+    fn check(&self) -> Result<(), String> {
+        check_range("unfinished", self.unfinished.len(), 0..=UNFINISHED_MAX as u64)
+    }
+}
+
 /// An operation without a verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Unfinished {
     /// Which.
     pub id: OperationId,
@@ -81,6 +100,7 @@ pub struct Unfinished {
 
 /// How far an operation without a verdict has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum UnfinishedState {
     /// Waits for its turn.
@@ -91,6 +111,7 @@ pub enum UnfinishedState {
 
 /// Reports that wait for an ack; `last_seq` below `first_seq` means none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Outbox {
     /// Oldest unacked.
     pub first_seq: Seq,
@@ -100,6 +121,7 @@ pub struct Outbox {
 
 /// What the terminal takes; above it answers `error{OVERLOADED}`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Caps {
     /// Operations without a verdict.
     pub unfinished: u32,
@@ -111,6 +133,7 @@ pub struct Caps {
 
 /// What the terminal knows about time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ClockState {
     /// Its wall clock.
     pub now: Timestamp,
@@ -122,6 +145,7 @@ pub struct ClockState {
 
 /// Where the wall clock comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ClockSource {
     /// The kernel says that it is synchronised.
@@ -132,6 +156,7 @@ pub enum ClockSource {
 
 /// The intent is on the medium.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Accepted {
     /// Which.
     pub id: OperationId,
@@ -139,31 +164,53 @@ pub struct Accepted {
     pub duplicate: bool,
 }
 
+impl Check for Accepted {}
+
 /// An attempt has begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Started {
     /// Which.
     pub id: OperationId,
     /// From 1.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = ATTEMPTS_MAX)))]
     pub attempt: u32,
+}
+
+impl Check for Started {
+    fn check(&self) -> Result<(), String> {
+        check_range("attempt", self.attempt, 1..=ATTEMPTS_MAX.into())
+    }
 }
 
 /// How far an operation has come; at least 1 s apart.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ProgressFrame {
     /// Which.
     pub id: OperationId,
-    /// 1 to 32 characters.
+    /// At most 32 characters.
+    #[cfg_attr(feature = "schema", schemars(length(max = PHASE_CHARS_MAX), regex(pattern = terminal_hal::schema::LINE)))]
     pub phase: String,
     /// 0 to 100, where known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(range(max = 100)))]
     pub percent: Option<u8>,
+}
+
+impl Check for ProgressFrame {
+    fn check(&self) -> Result<(), String> {
+        check_line("phase", &self.phase, 0..=PHASE_CHARS_MAX)?;
+        check_range("percent", self.percent.unwrap_or(0), 0..=100)
+    }
 }
 
 /// A verdict or an event, durable at the terminal until it is acked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Report {
-    /// Place in the sequence.
+    /// Place in the sequence, from 1.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub seq: Seq,
     /// The sequence that it belongs to.
     pub store_epoch: StoreEpoch,
@@ -182,8 +229,20 @@ impl Report {
     }
 }
 
+impl Check for Report {
+    fn check(&self) -> Result<(), String> {
+        check_range("seq", self.seq.0, 1..=u64::MAX)?;
+        match &self.body {
+            ReportBody::Operation(report) => report.check(),
+            ReportBody::Configuration(report) => report.check(),
+            ReportBody::Event(_) | ReportBody::Dropped => Ok(()),
+        }
+    }
+}
+
 /// What is reported.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum ReportBody {
     /// The verdict of an operation.
@@ -198,10 +257,12 @@ pub enum ReportBody {
 
 /// The verdict of an operation: one per id, for ever.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct OperationReport {
     /// Which.
     pub id: OperationId,
     /// Name of the kind.
+    #[cfg_attr(feature = "schema", schemars(length(max = OPERATION_NAME_CHARS_MAX), regex(pattern = terminal_hal::schema::LINE)))]
     pub operation: String,
     /// Completed with a result or failed with an error.
     #[serde(flatten)]
@@ -220,16 +281,34 @@ pub struct OperationReport {
     pub clock_trusted: bool,
     /// Who asked.
     pub origin: Origin,
+    /// Who began it at the terminal; empty where the cloud did, which knows.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(length(max = CREATED_BY_CHARS_MAX), regex(pattern = terminal_hal::schema::LINE)))]
+    pub created_by: String,
+}
+
+impl Check for OperationReport {
+    fn check(&self) -> Result<(), String> {
+        check_line("operation", &self.operation, 0..=OPERATION_NAME_CHARS_MAX)?;
+        check_line("created_by", &self.created_by, 0..=CREATED_BY_CHARS_MAX)?;
+        self.outcome.check()
+    }
 }
 
 /// Completed with a result or failed with an error.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(transform = super::schema::one_of_result_and_error)
+)]
 pub struct Outcome {
     /// Which of the two.
     pub status: VerdictStatus,
-    /// Only with `COMPLETED`.
+    /// Of the kind; not null exactly with `COMPLETED`.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<Map<String, Value>>"))]
     pub result: Option<Value>,
-    /// Only with `FAILED`.
+    /// Not null exactly with `FAILED`.
     pub error: Option<Failure>,
 }
 
@@ -245,8 +324,26 @@ impl Outcome {
     }
 }
 
+impl Check for Outcome {
+    fn check(&self) -> Result<(), String> {
+        let contradiction = match (self.status, &self.result, &self.error) {
+            (VerdictStatus::Completed, Some(Value::Object(_)), None) => return Ok(()),
+            (VerdictStatus::Failed, None, Some(failure)) => {
+                let reason = &failure.failure_reason;
+                return check_line("error.failure_reason", reason, 1..=REASON_CHARS_MAX);
+            }
+            (VerdictStatus::Completed, _, Some(_)) => "COMPLETED with an error",
+            (VerdictStatus::Completed, _, None) => "COMPLETED without a result that is an object",
+            (VerdictStatus::Failed, Some(_), _) => "FAILED with a result",
+            (VerdictStatus::Failed, None, None) => "FAILED without an error",
+        };
+        Err(contradiction.to_owned())
+    }
+}
+
 /// How an operation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "UPPERCASE")]
 pub enum VerdictStatus {
     /// It took effect.
@@ -257,6 +354,7 @@ pub enum VerdictStatus {
 
 /// Who asked for an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Origin {
     /// The cloud.
@@ -267,6 +365,7 @@ pub enum Origin {
 
 /// What became of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ConfigurationReport {
     /// Which revision.
     pub revision: u64,
@@ -274,14 +373,27 @@ pub struct ConfigurationReport {
     pub status: ConfigurationStatus,
     /// Why it was refused.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(length(max = PROBLEMS_MAX)))]
     pub errors: Vec<SettingProblem>,
     /// Of the effective configuration, 64 lower-case hex digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(length(max = NAME_CHARS_MAX), regex(pattern = terminal_hal::schema::LINE)))]
     pub sha256: Option<String>,
+}
+
+impl Check for ConfigurationReport {
+    fn check(&self) -> Result<(), String> {
+        check_range("errors", self.errors.len(), 0..=PROBLEMS_MAX as u64)?;
+        if self.errors.iter().any(|problem| *problem != problem.bounded()) {
+            return Err("errors: path, code or message is beyond its limit".to_owned());
+        }
+        check_line("sha256", self.sha256.as_deref().unwrap_or(""), 0..=NAME_CHARS_MAX)
+    }
 }
 
 /// Whether a configuration is in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "UPPERCASE")]
 pub enum ConfigurationStatus {
     /// In force.
@@ -292,6 +404,7 @@ pub enum ConfigurationStatus {
 
 /// Something happened on the terminal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EventReport {
     /// What.
     pub event: EventName,
@@ -302,8 +415,13 @@ pub struct EventReport {
     pub data: Map<String, Value>,
 }
 
-/// What can happen on a terminal.
+/// What can happen on a terminal. A newer one may say something else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(transform = super::schema::open_to_unknown)
+)]
 #[serde(rename_all = "snake_case")]
 pub enum EventName {
     /// The device has booted since the agent ran last.
@@ -314,6 +432,8 @@ pub enum EventName {
     EpochChanged,
     /// A call came back after its deadline had been reported.
     LateOutcome,
+    /// The payment application answered nothing: a restart went on without holding payments.
+    ApplicationHangs,
     /// Storage is available again.
     StorageRecovered,
     /// Most of the life of the certificate is over, and it could not be renewed.
@@ -325,6 +445,7 @@ pub enum EventName {
 
 /// Heartbeat: sent every `heartbeat_s` and when something in it has changed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct StatusFrame {
     /// When the state was read.
     pub observed_at: Timestamp,
@@ -354,8 +475,20 @@ pub struct StatusFrame {
     pub health: TerminalHealth,
 }
 
+impl Check for StatusFrame {
+    fn check(&self) -> Result<(), String> {
+        if self.health.is_bounded() {
+            return Ok(());
+        }
+        Err("battery_level, temperature_c, network.rssi_dbm, offline_queue.currency or batch.id \
+             is beyond its limit"
+            .to_owned())
+    }
+}
+
 /// What the terminal is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum TerminalState {
     /// Nothing.
@@ -372,6 +505,7 @@ pub enum TerminalState {
 
 /// What a person should look at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Attention {
     /// Charge below 15 percent and no mains.
@@ -392,6 +526,7 @@ pub enum Attention {
 
 /// All log data of an upload has been sent; answered by `log_ack{complete: true}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LogEnd {
     /// Operation of the upload.
     pub id: OperationId,
@@ -400,5 +535,12 @@ pub struct LogEnd {
     /// Bytes in all.
     pub length: u64,
     /// Of all bytes, 64 lower-case hex digits.
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = terminal_hal::schema::SHA256)))]
     pub sha256: String,
+}
+
+impl Check for LogEnd {
+    fn check(&self) -> Result<(), String> {
+        check_sha256("sha256", &self.sha256)
+    }
 }

@@ -4,10 +4,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use terminal_hal::{OperationId, Timestamp, operation::IfPaymentActive};
 
-use super::{Enrolled, ErrorFrame, ReportId, Seq, SessionId, StoreEpoch};
+use super::{
+    Enrolled, ErrorFrame, ReportId, Seq, SessionId, StoreEpoch,
+    check::{Check, check_range},
+};
 
 /// Any frame from the cloud.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum CloudFrame {
     /// Answers `hello`.
@@ -32,6 +36,7 @@ pub enum CloudFrame {
 
 /// Answers `hello`; nothing else comes before it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Welcome {
     /// Of this link.
     pub session_id: SessionId,
@@ -51,6 +56,7 @@ pub struct Welcome {
 
 /// Dispatches an operation. Sent again, with the same `id`, until a verdict is stored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct OperationFrame {
     /// Identity, for ever.
     pub id: OperationId,
@@ -80,6 +86,7 @@ pub struct OperationFrame {
 
 /// What to do when the terminal is busy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Policy {
     /// With another operation.
@@ -98,6 +105,7 @@ impl Default for Policy {
 
 /// What to do while another operation runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum IfBusy {
     /// Wait in arrival order.
@@ -109,6 +117,7 @@ pub enum IfBusy {
 
 /// Reports up to and including `seq` are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Ack {
     /// The sequence that `seq` belongs to.
     pub store_epoch: StoreEpoch,
@@ -118,6 +127,7 @@ pub struct Ack {
 
 /// Withdraws an operation that was dispatched before on this link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Cancel {
     /// Which.
     pub id: OperationId,
@@ -125,15 +135,24 @@ pub struct Cancel {
 
 /// Desired configuration, whole.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ConfigurationFrame {
     /// Grows with every change, from 1.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub revision: u64,
     /// The desired state.
     pub config: Map<String, Value>,
 }
 
+impl Check for ConfigurationFrame {
+    fn check(&self) -> Result<(), String> {
+        check_range("revision", self.revision, 1..=u64::MAX)
+    }
+}
+
 /// Close the link and come back after `after_s` plus a random part of `spread_s`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Reconnect {
     /// Least wait, at most 3,600 s.
     pub after_s: u32,
@@ -144,6 +163,7 @@ pub struct Reconnect {
 
 /// Log data is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LogAck {
     /// Operation of the upload.
     pub id: OperationId,
@@ -155,3 +175,10 @@ pub struct LogAck {
     #[serde(default)]
     pub complete: bool,
 }
+
+impl Check for Welcome {}
+impl Check for OperationFrame {}
+impl Check for Ack {}
+impl Check for Cancel {}
+impl Check for Reconnect {}
+impl Check for LogAck {}

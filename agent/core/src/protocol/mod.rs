@@ -4,12 +4,15 @@
 //! Both ends use this module, so that there is one reading of the protocol. The reference for
 //! people is `agent/PROTOCOL.md`.
 
+mod check;
 mod codec;
 mod enrolment;
 mod from_agent;
 mod from_cloud;
 mod ids;
 mod log_data;
+#[cfg(feature = "schema")]
+mod schema;
 
 pub use codec::{
     DecodeError, decode_agent_frame, decode_cloud_frame, decode_enrol_agent_frame,
@@ -35,6 +38,8 @@ pub use log_data::{LOG_CHUNK_BYTES_MAX, LOG_CHUNKS_IN_FLIGHT_MAX, LogChunk, LogC
 pub use terminal_hal::operation::IfPaymentActive;
 
 use serde::{Deserialize, Serialize};
+
+use check::Check;
 
 /// Value of `Sec-WebSocket-Protocol`.
 pub const SUBPROTOCOL: &str = "terminal-ops.v1";
@@ -69,6 +74,7 @@ pub mod close_code {
 
 /// `error`, from either end: something about one message, never a verdict.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ErrorFrame {
     /// Stable code, one of [`error_code`] or of the operation catalogue.
     pub code: String,
@@ -78,6 +84,8 @@ pub struct ErrorFrame {
     #[serde(rename = "ref", default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
 }
+
+impl Check for ErrorFrame {}
 
 /// Codes of `error` frames.
 pub mod error_code {

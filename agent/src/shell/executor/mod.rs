@@ -4,23 +4,28 @@
 //! that has been set in motion is answered by the next boot.
 
 mod close_first;
+mod hang;
 mod hold;
 mod lock;
 mod operations;
 mod questions;
+mod restart;
 mod update;
 
 use std::{collections::HashMap, future::Future, rc::Rc, sync::Arc, time::Duration};
 
+use serde_json::{Map, Value};
 use terminal_core::engine::{
     CallOutcome, Configuration, ConfigurationOutcome, ConfigureOrder, Event, RestartOrder,
     StartOrder,
 };
 use terminal_hal::{
     ErrorCode, Failure, OperationId,
-    api::{Call, CallHandle, Hal, SettingsOutcome, call},
+    api::{Call, CallHandle, Hal, Payments, SettingsOutcome, call},
+    settings,
     status::TerminalHealth,
 };
+use terminal_redact::Redactor;
 use tokio::{
     sync::{Notify, mpsc},
     task::{AbortHandle, LocalSet},
@@ -79,7 +84,7 @@ impl Executor {
         let hardware = Rc::clone(&self.hardware);
         let events = self.events.clone();
         self.run(id, attempt, order.time_left_ms, |call| async move {
-            let outcome = operations::restart(&hardware, &call, &order).await;
+            let outcome = restart::restart(&hardware, &call, &order).await;
             if matches!(outcome, Some(CallOutcome::Completed(_))) {
                 let _ = events.send(Event::HalConnected).await;
             }
@@ -136,6 +141,9 @@ impl Executor {
             // A terminal that has to be locked is, also while its application is away.
             health.locked |= hardware.lock.is_locked();
             health.storage_free_bytes = health.storage_free_bytes.or(storage_free_bytes);
+            if let Some(screen) = &mut health.screen {
+                screen.text = masked(&screen.text);
+            }
             let _ = events.send(Event::HealthObserved(Box::new(health))).await;
         });
     }
@@ -191,7 +199,8 @@ async fn configure(hal: &Hal, configuration: Configuration) -> ConfigurationOutc
     let id = OperationId(uuid::Uuid::from_u64_pair(0, configuration.revision));
     // The handle must live as long as the call: dropping it cancels.
     let (call, _handle) = call(id, 1, CONFIGURE_TIME_MAX);
-    let applying = payments.apply_settings(&call, configuration.revision, &configuration.config);
+    let Configuration { revision, config } = &configuration;
+    let applying = apply_settings(payments.as_ref(), &call, *revision, config);
     match tokio::time::timeout(CONFIGURE_TIME_MAX, applying).await {
         Ok(Ok(SettingsOutcome::Applied(result))) => {
             ConfigurationOutcome::Applied { sha256: result.sha256 }
@@ -205,7 +214,32 @@ async fn configure(hal: &Hal, configuration: Configuration) -> ConfigurationOutc
     }
 }
 
+/// Applies a configuration whose settings are within their limits. What else its payment application
+/// may know is for the application to judge.
+async fn apply_settings(
+    payments: &dyn Payments,
+    call: &Call,
+    revision: u64,
+    config: &Map<String, Value>,
+) -> Result<SettingsOutcome, Failure> {
+    let problems = settings::problems(config);
+    if !problems.is_empty() {
+        return Ok(SettingsOutcome::Rejected(problems));
+    }
+    payments.apply_settings(call, revision, config).await
+}
+
 /// Always answers: unknown fields are absent.
+/// What an application wrongly shows must not leave the terminal.
+fn masked(text: &str) -> String {
+    let (mut redactor, mut masked) = (Redactor::new(), Vec::new());
+    if redactor.push(text.as_bytes(), &mut masked).is_err() {
+        return String::new();
+    }
+    redactor.finish(&mut masked);
+    String::from_utf8_lossy(&masked).into_owned()
+}
+
 async fn read_health(hal: &Hal) -> TerminalHealth {
     let Some(health) = &hal.health else { return TerminalHealth::default() };
     match tokio::time::timeout(HEALTH_TIME_MAX, health.health()).await {

@@ -1,24 +1,17 @@
 //! How each kind runs on the hardware.
 
-use std::time::Duration;
-
-use terminal_core::engine::{CallOutcome, RestartOrder, StartOrder};
+use terminal_core::engine::{CallOutcome, StartOrder};
 use terminal_hal::{
     ErrorCode, Failure, OperationResult, Parameters,
-    api::{Call, Hal, HoldPolicy, Payments, Power, SettingsOutcome},
+    api::{Call, HoldPolicy, Payments, SettingsOutcome},
     operation::{
-        ConfigureParameters, ConfigureResult, EndOfDayParameters, EndOfDayResult, RebootResult,
-        SendLogsParameters, SendLogsResult,
-        end_of_day::CloseMode,
-        reboot::{BootReason, RebootScope},
+        ConfigureParameters, ConfigureResult, EndOfDayParameters, EndOfDayResult,
+        SendLogsParameters, SendLogsResult, end_of_day::CloseMode,
     },
 };
 
-use super::{Hardware, hold, lock, read_health, update};
+use super::{Hardware, hold, lock, read_health, restart::ready_to_restart, update};
 use crate::{shell::clock, sys, uploads};
-
-/// Naming its instance may take the payment application this long.
-const INSTANCE_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Runs an order to its end.
 pub(super) async fn run(hardware: &Hardware, call: &Call, order: &StartOrder) -> CallOutcome {
@@ -69,68 +62,6 @@ pub(super) async fn run(hardware: &Hardware, call: &Call, order: &StartOrder) ->
     outcome(result)
 }
 
-/// Makes the restart that has been journalled. `None` once a device restart is in motion: this
-/// boot has nothing more to say about it.
-pub(super) async fn restart(
-    hardware: &Hardware,
-    call: &Call,
-    order: &RestartOrder,
-) -> Option<CallOutcome> {
-    let answer = match hardware.hal.payments.as_deref() {
-        Some(payments) => restart_holding(payments, hardware, call, order).await,
-        None => restart_now(hardware, call, order).await,
-    };
-    match answer {
-        Ok(None) => None,
-        Ok(Some(result)) => Some(CallOutcome::Completed(Box::new(OperationResult::Reboot(result)))),
-        Err(failure) => Some(CallOutcome::Failed(failure)),
-    }
-}
-
-/// The hold is there already, unless the process has died in between. It is not given back before
-/// a device restart: it ends with the boot.
-async fn restart_holding(
-    payments: &dyn Payments,
-    hardware: &Hardware,
-    call: &Call,
-    order: &RestartOrder,
-) -> Result<Option<RebootResult>, Failure> {
-    hold::take(payments, call, &hold::policy(order.policy, call.time_left)).await?;
-    let answer = hold::extending(payments, call, restart_now(hardware, call, order)).await;
-    if !matches!(answer, Ok(None)) {
-        hold::release(payments, call.id).await;
-    }
-    answer
-}
-
-async fn restart_now(
-    hardware: &Hardware,
-    call: &Call,
-    order: &RestartOrder,
-) -> Result<Option<RebootResult>, Failure> {
-    let power = power(hardware)?;
-    let delay = Duration::from_secs(order.parameters.delay_s.into());
-    tokio::select! {
-        () = tokio::time::sleep(delay) => {}
-        () = call.cancellation.cancelled() => {
-            return Err(Failure::new(ErrorCode::Canceled, "withdrawn before the restart"));
-        }
-    }
-    match order.parameters.scope {
-        RebootScope::Device => power.reboot(call).await.map(|()| None),
-        RebootScope::Application => {
-            let boot_id = power.boot_id().await?;
-            power.restart_application(call).await?;
-            Ok(Some(RebootResult {
-                scope: RebootScope::Application,
-                boot_id_before: boot_id,
-                boot_id_after: boot_id,
-                boot_reason: BootReason::Requested,
-            }))
-        }
-    }
-}
-
 async fn end_of_day(
     hardware: &Hardware,
     call: &Call,
@@ -165,32 +96,13 @@ async fn on_metered_network(hardware: &Hardware) -> bool {
     read_health(&hardware.hal).await.network.is_some_and(|network| network.metered)
 }
 
-/// Payments are held off and stay so: what comes next is the restart.
-pub(super) async fn ready_to_restart(hal: &Hal, call: &Call, policy: HoldPolicy) -> CallOutcome {
-    let Some(payments) = &hal.payments else {
-        return CallOutcome::ReadyToRestart { instance: None };
-    };
-    if let Err(failure) = hold::take(payments.as_ref(), call, &policy).await {
-        return CallOutcome::Failed(failure);
-    }
-    let instance = tokio::time::timeout(INSTANCE_TIME_MAX, payments.instance()).await;
-    if call.cancellation.is_cancelled() {
-        hold::release(payments.as_ref(), call.id).await;
-        return CallOutcome::Failed(Failure::new(
-            ErrorCode::Canceled,
-            "withdrawn before the restart",
-        ));
-    }
-    CallOutcome::ReadyToRestart { instance: instance.ok().and_then(Result::ok) }
-}
-
 async fn configure(
     hardware: &Hardware,
     call: &Call,
     parameters: &ConfigureParameters,
 ) -> Result<ConfigureResult, Failure> {
     let payments = payments(hardware)?;
-    match payments.apply_settings(call, parameters.revision, &parameters.config).await? {
+    match super::apply_settings(payments, call, parameters.revision, &parameters.config).await? {
         SettingsOutcome::Applied(result) => Ok(result),
         SettingsOutcome::Rejected(problems) => {
             let lines: Vec<_> =
@@ -222,10 +134,6 @@ fn outcome(result: Result<OperationResult, Failure>) -> CallOutcome {
 
 fn payments(hardware: &Hardware) -> Result<&dyn Payments, Failure> {
     hardware.hal.payments.as_deref().ok_or_else(|| missing("payment application"))
-}
-
-fn power(hardware: &Hardware) -> Result<&dyn Power, Failure> {
-    hardware.hal.power.as_deref().ok_or_else(|| missing("power control"))
 }
 
 pub(super) fn missing(what: &str) -> Failure {

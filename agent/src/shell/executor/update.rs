@@ -9,10 +9,7 @@ use terminal_hal::{
     operation::{UpdateParameters, update::Apply},
 };
 
-use super::{
-    close_first::close_first,
-    operations::{missing, ready_to_restart},
-};
+use super::{close_first::close_first, operations::missing, restart::ready_to_restart};
 
 /// Whether somebody vouches for the clock by now is asked again after this.
 const CLOCK_ASKED_AGAIN_S: u32 = 300;

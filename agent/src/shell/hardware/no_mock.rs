@@ -3,13 +3,18 @@
 use std::sync::Arc;
 
 use terminal_hal::api::Hal;
-use tokio::sync::Notify;
+use tokio::{sync::Notify, task::LocalSet};
 
-use super::RunError;
+use super::{HardwareNews, RunError};
 use crate::config::Config;
 
 /// Nothing: a configuration that names it was refused.
-#[expect(clippy::unnecessary_wraps, reason = "the simulated terminal can fail")]
-pub(super) fn open(_: &Config, _: &Arc<Notify>) -> Result<Hal, RunError> {
+#[expect(clippy::unnecessary_wraps, reason = "that of the simulated terminal can fail")]
+pub(super) fn open(
+    _: &Config,
+    _: &Arc<Notify>,
+    _: &LocalSet,
+    _: HardwareNews,
+) -> Result<Hal, RunError> {
     Ok(Hal::default())
 }

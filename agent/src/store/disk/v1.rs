@@ -56,6 +56,10 @@ pub(super) struct Meta {
     boot_id: Hex,
     #[serde(rename = "c", default, skip_serializing_if = "is_false")]
     clean_stop: bool,
+    #[serde(rename = "o", default, skip_serializing_if = "Option::is_none")]
+    owner: Option<String>,
+    #[serde(rename = "h", default, skip_serializing_if = "is_zero")]
+    held_up_to: u64,
 }
 
 impl From<&engine::Meta> for Meta {
@@ -68,6 +72,8 @@ impl From<&engine::Meta> for Meta {
             acked_report_id: meta.acked_report_id.map(|id| Hex(id.0)),
             boot_id: Hex(meta.boot_id.0),
             clean_stop: meta.clean_stop,
+            owner: meta.owner.clone(),
+            held_up_to: meta.held_up_to.0,
         }
     }
 }
@@ -82,6 +88,8 @@ impl From<Meta> for engine::Meta {
             acked_report_id: meta.acked_report_id.map(|id| ReportId(id.0)),
             boot_id: BootId(meta.boot_id.0),
             clean_stop: meta.clean_stop,
+            owner: meta.owner,
+            held_up_to: Seq(meta.held_up_to),
         }
     }
 }

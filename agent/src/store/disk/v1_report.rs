@@ -92,6 +92,8 @@ struct Verdict {
     clock_trusted: bool,
     #[serde(rename = "g")]
     origin: Origin,
+    #[serde(rename = "w", default, skip_serializing_if = "String::is_empty")]
+    created_by: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -191,6 +193,7 @@ impl From<&OperationReport> for Verdict {
             boot: Hex(report.boot_id.0),
             clock_trusted: report.clock_trusted,
             origin: report.origin.into(),
+            created_by: report.created_by.clone(),
         }
     }
 }
@@ -214,6 +217,7 @@ impl From<Verdict> for OperationReport {
             boot_id: BootId(verdict.boot.0),
             clock_trusted: verdict.clock_trusted,
             origin: verdict.origin.into(),
+            created_by: verdict.created_by,
         }
     }
 }

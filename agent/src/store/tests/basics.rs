@@ -3,7 +3,7 @@
 use std::fs;
 
 use serde_json::json;
-use terminal_core::engine::{OperationState, Snapshot, Write};
+use terminal_core::engine::{Meta, OperationState, Snapshot, Write};
 use terminal_core::protocol::{Outcome, Seq};
 
 use super::sample::{self, Dice, Model};
@@ -50,6 +50,15 @@ fn the_last_of_several_writes_to_one_record_wins() {
     assert_eq!(snapshot, Model::of(&writes).snapshot());
     assert_eq!(snapshot.operations.len(), 2);
     assert_eq!(snapshot.meta, Some(sample::meta(2)));
+}
+
+#[test]
+fn whose_the_records_are_is_remembered() {
+    let home = Home::new();
+    let owner = Some("P11223351-T0001".to_owned());
+    let meta = Meta { owner, held_up_to: Seq(7), ..sample::meta(1) };
+    home.open().store.append(&[Write::PutMeta(meta.clone())]).unwrap();
+    assert_eq!(home.snapshot().meta, Some(meta));
 }
 
 #[test]

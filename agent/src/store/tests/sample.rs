@@ -48,6 +48,8 @@ pub(super) fn meta(acked: u64) -> Meta {
         acked_report_id: (acked > 0).then(|| report_id(acked)),
         boot_id: boot(1),
         clean_stop: acked % 2 == 1,
+        owner: None,
+        held_up_to: Seq(0),
     }
 }
 
@@ -125,6 +127,7 @@ pub(super) fn verdict(n: u64, outcome: Outcome) -> ReportBody {
         boot_id: boot(1),
         clock_trusted: n % 2 == 0,
         origin: Origin::Cloud,
+        created_by: String::new(),
     }))
 }
 

@@ -4,8 +4,9 @@ use super::*;
 use crate::{
     ErrorCode, Failure,
     api::{LockRequest, PaymentActivity, Payments, Power, Screen},
-    mock::{Showing, script::ScriptedPayment},
+    mock::script::ScriptedPayment,
     operation::{LockParameters, LockResult, OpenMenuParameters, UnlockParameters},
+    status::Showing,
 };
 
 async fn lock(terminal: &MockTerminal, number: u128, parameters: LockParameters) -> LockResult {

@@ -66,6 +66,7 @@ impl Peer {
             allowed_uids: vec![self.own_uid()],
             agent_version: "test".to_owned(),
             standing_lock: tokio::sync::watch::channel(None).1,
+            requests: tokio::sync::mpsc::channel(1).0,
         }
     }
 

@@ -135,6 +135,26 @@ async fn events_and_connections_are_counted() {
 }
 
 #[tokio::test]
+async fn what_somebody_chooses_in_the_application_is_passed_on_and_what_says_nothing_is_not() {
+    let peer = Peer::new();
+    let (requests, mut chosen) = tokio::sync::mpsc::channel(1);
+    let _bridge = Vendor::open(VendorConfig { requests, ..peer.config() });
+    let mut conversation = peer.greeted("i").await;
+    for params in [
+        json!({ "operation": "end_of_day" }),
+        json!({ "key": "a", "operation": "end_of_day", "parameters": { "mode": "report" } }),
+        json!({ "key": "more than there is room for", "operation": "reboot" }),
+    ] {
+        let method = method::OPERATION_REQUEST;
+        let message = json!({ "jsonrpc": "2.0", "method": method, "params": params });
+        conversation.say(&message.to_string()).await;
+    }
+    let request = chosen.recv().await.unwrap();
+    assert_eq!((request.key.as_str(), request.operation.as_str()), ("a", "end_of_day"));
+    assert_eq!(request.parameters["mode"], "report");
+}
+
+#[tokio::test]
 async fn no_more_requests_are_open_than_there_may_be() {
     let peer = Peer::new();
     let bridge = peer.bridge();

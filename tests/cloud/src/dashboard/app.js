@@ -4,6 +4,12 @@
 const element = (id) => document.getElementById(id);
 const actions = ["reboot", "update", "lock", "unlock"];
 const operations = ["end_of_day", "send_logs", "check_update", "open_menu"];
+// A link may carry the token behind its #, which is sent to nobody; the address forgets it.
+const given = new URLSearchParams(location.hash.slice(1)).get("token");
+if (given) {
+  sessionStorage.setItem("token", given);
+  history.replaceState(null, "", location.pathname);
+}
 let token = sessionStorage.getItem("token");
 let selected = null; // id of the terminal that is looked at
 let feed = null; // AbortController of the open feed
@@ -99,7 +105,8 @@ function show(state) {
 
 function showDetail({ terminal, terminalId, report, configuration, operations: list }) {
   element("detail-title").textContent = terminal.displayName ?? terminal.serialNumber;
-  element("screen").textContent = screenText(terminal, report, configuration, list);
+  showScreen(terminal, report);
+  showNow(terminal, list);
   const facts = {
     Status: [terminal.status.replace("_", " "), ...(terminal.needsAttention ?? [])].join(", "),
     Id: `${terminal.id} · ${terminalId}`,
@@ -123,30 +130,61 @@ function showDetail({ terminal, terminalId, report, configuration, operations: l
   }
 }
 
-// What the hardware shows, as far as the terminal has told.
-function screenText(terminal, report, configuration, list) {
-  if (terminal.status === "deactivated") return "Deactivated";
-  if (terminal.status === "offline") return "No link";
-  const running = list.find((operation) => operation.status === "PENDING" && operation.started);
-  if (running) return running.operation.replaceAll("_", " ");
-  if (report?.locked) return "Locked";
-  return configuration.config?.display?.idleMessage || "Ready";
+const screens = { idle: "Ready", payment: "Payment", busy: "Busy", locked: "Locked", message: "Message", menu: "Menu" };
+
+// What the terminal says that its screen shows; nothing is made up.
+function showScreen(terminal, report) {
+  const shown = report?.screen;
+  let [showing, title, text] = [shown?.showing ?? "unknown", "", ""];
+  if (terminal.status === "deactivated") title = "Deactivated";
+  else if (!report) title = terminal.status === "offline" ? "No link" : "Connecting";
+  else if (!shown) title = "The terminal does not tell";
+  else [title, text] = [screens[showing] ?? showing, shown.text ?? ""];
+  const screen = element("screen");
+  if (screen.dataset.showing === showing && screen.textContent === title + text) return;
+  screen.dataset.showing = showing;
+  screen.replaceChildren(node("small", title), node("span", text));
+}
+
+// What runs on the terminal, or has to wait for it.
+function showNow(terminal, list) {
+  const pending = list.filter((operation) => operation.status === "PENDING");
+  const running = pending.find((operation) => operation.started);
+  const now = element("now");
+  now.replaceChildren();
+  if (running) {
+    const { phase, percent } = running.progress ?? { phase: "runs", percent: null };
+    const bar = node("progress", undefined, { max: 100, "aria-label": words(running.operation) });
+    if (percent !== null && percent !== undefined) bar.value = percent;
+    const share = percent === null || percent === undefined ? "" : ` ${percent} %`;
+    now.append(node("strong", words(running.operation)), ` ${phase}${share}`, bar);
+  } else if (pending.length) {
+    const offline = terminal.status === "offline";
+    const names = pending.map((operation) => words(operation.operation)).reverse().join(", ");
+    now.append(offline ? `Waits until the terminal is back: ${names}` : `Waits: ${names}`);
+  } else {
+    now.append("Nothing runs.");
+  }
+}
+
+function words(name) {
+  return name.replaceAll("_", " ");
 }
 
 function operationRow(operation) {
   const row = node("li");
   const at = new Date(operation.created_at).toLocaleTimeString();
-  const reason = operation.error?.failure_reason ?? "";
+  const what = node("span", words(operation.operation), { class: "what" });
+  const begun = operation.origin === "local" ? `begun there by ${operation.created_by}` : undefined;
+  const state = operation.status === "PENDING" ? (operation.started ? "runs" : "waits") : operation.status;
   row.append(
-    node("span", operation.status, { class: `status ${operation.status}` }),
-    ` ${operation.operation} · ${at} ${reason}`,
+    node("time", at),
+    what,
+    node("span", state.toLowerCase(), { class: `status ${operation.status}` }),
   );
-  if (operation.status === "PENDING" && operation.progress) {
-    const { phase, percent } = operation.progress;
-    const bar = node("progress", undefined, { max: 100, "aria-label": phase });
-    if (percent !== null) bar.value = percent;
-    row.append(bar, phase);
-  }
+  const { code, failure_reason: reason } = operation.error ?? {};
+  if (begun) row.append(node("small", begun));
+  if (code) row.append(node("small", `${code}: ${reason}`));
   return row;
 }
 
@@ -160,20 +198,31 @@ function fill(config) {
   form.idleMessage.value = config.display?.idleMessage ?? "";
   form.mode.value = config.tip?.mode ?? "";
   form.suggestions.value = (config.tip?.suggestions ?? []).join(", ");
+  form.allowCustom.checked = config.tip?.allowCustom ?? false;
+  form.requireConsent.checked = config.receipt?.requireConsent ?? false;
+  const offline = config.offlineMode ?? {};
+  form.offline.value = offline.enabled === undefined ? "" : offline.enabled ? "on" : "off";
+  for (const name of ["maxAmount", "maxQueue", "currency"]) form[name].value = offline[name] ?? "";
   for (const box of form.querySelectorAll("[name=channel]")) {
     box.checked = (config.receipt?.channels ?? []).includes(box.value);
   }
 }
 
-// Empty fields give back what the location says.
+// What is left empty is as the location has it.
 function configurationOf(form) {
   const channels = [...form.querySelectorAll("[name=channel]:checked")].map((box) => box.value);
   const suggestions = form.suggestions.value.split(",").map((text) => text.trim()).filter(Boolean);
-  const tip = { mode: form.mode.value, suggestions: suggestions.map(Number) };
+  const tip = {
+    mode: form.mode.value, suggestions: suggestions.map(Number), allowCustom: form.allowCustom.checked,
+  };
+  const offline = { enabled: form.offline.value === "on" };
+  for (const name of ["maxAmount", "maxQueue"]) if (form[name].value) offline[name] = Number(form[name].value);
+  if (form.currency.value) offline.currency = form.currency.value;
   return {
     display: form.idleMessage.value ? { idleMessage: form.idleMessage.value } : null,
     tip: form.mode.value ? tip : null,
-    receipt: channels.length ? { channels } : null,
+    receipt: channels.length ? { channels, requireConsent: form.requireConsent.checked } : null,
+    offlineMode: form.offline.value ? offline : null,
   };
 }
 

@@ -8,12 +8,8 @@ use uuid::Uuid;
 use super::{
     DbError, enrolment, execute, json as document, ms, row,
     terminals::{self, Changes, Terminal},
-    time,
+    time, tries,
 };
-
-/// Wrong codes of one account within [`FAILURES_WINDOW_MS`].
-const FAILURES_MAX: usize = 10;
-const FAILURES_WINDOW_MS: u64 = 3_600_000;
 
 /// What became of a code that was typed in.
 #[derive(Debug)]
@@ -37,7 +33,7 @@ pub(crate) fn activate(
     by: &str,
     at: Timestamp,
 ) -> Result<Activation, DbError> {
-    if let Some(retry_after_s) = wait_after_failures(connection, account_id, at)? {
+    if let Some(retry_after_s) = tries::wait_s(connection, account_id, at)? {
         return Ok(Activation::Exceeded { retry_after_s });
     }
     let found = row(
@@ -105,41 +101,13 @@ fn admit(
     terminals::find(connection, &terminal_id)?.ok_or(DbError::Range("terminal"))
 }
 
-/// Seconds to wait when the account has had as many wrong codes as it may.
-fn wait_after_failures(
-    connection: &Connection,
-    account_id: &str,
-    at: Timestamp,
-) -> Result<Option<u64>, DbError> {
-    execute(
-        connection,
-        "DELETE FROM activation_failures WHERE at <= ?1",
-        [ms(at) - i64::try_from(FAILURES_WINDOW_MS).unwrap_or(i64::MAX)],
-    )?;
-    let failures = super::rows(
-        connection,
-        "SELECT at FROM activation_failures WHERE account_id = ?1 ORDER BY at",
-        [account_id],
-        |row| Ok(time(row.get(0)?)),
-    )?;
-    let oldest = failures.first().filter(|_| failures.len() >= FAILURES_MAX);
-    Ok(oldest.map(|oldest| {
-        let free_at = oldest.plus_ms(FAILURES_WINDOW_MS);
-        free_at.ms_since(at).div_ceil(1000).max(1)
-    }))
-}
-
 fn failed(
     connection: &Connection,
     account_id: &str,
     at: Timestamp,
     outcome: Activation,
 ) -> Result<Activation, DbError> {
-    execute(
-        connection,
-        "INSERT INTO activation_failures (account_id, at) VALUES (?1, ?2)",
-        params![account_id, ms(at)],
-    )?;
+    tries::failed(connection, account_id, at)?;
     Ok(outcome)
 }
 

@@ -58,6 +58,8 @@ pub(crate) struct Verdict {
     pub(crate) attempt: Option<u64>,
     pub(crate) duration_ms: Option<u64>,
     pub(crate) is_local: bool,
+    /// Who began it at the terminal.
+    pub(crate) created_by: Option<String>,
 }
 
 impl Arrived {
@@ -68,18 +70,15 @@ impl Arrived {
             store_epoch: report.store_epoch,
             report_id: report.report_id,
         };
-        let (kind, content, problem) = match &report.body {
-            ReportBody::Operation(_) => {
-                let frame = parse(text);
-                ("operation", verdict(&frame), contradiction(&frame).map(str::to_owned))
-            }
+        let (kind, content) = match &report.body {
+            ReportBody::Operation(_) => ("operation", verdict(&parse(text))),
             ReportBody::Configuration(_) => {
-                ("configuration", Content::Configuration(encode(&report.body)), None)
+                ("configuration", Content::Configuration(encode(&report.body)))
             }
-            ReportBody::Event(_) => ("event", Content::Nothing, None),
-            ReportBody::Dropped => ("dropped", Content::Nothing, None),
+            ReportBody::Event(_) => ("event", Content::Nothing),
+            ReportBody::Dropped => ("dropped", Content::Nothing),
         };
-        Self { head, kind: kind.to_owned(), text: text.to_owned(), content, problem }
+        Self { head, kind: kind.to_owned(), text: text.to_owned(), content, problem: None }
     }
 
     /// A report that is not, as far as it can be read; `None` without a place.
@@ -135,15 +134,8 @@ fn read(frame: &Value) -> Option<Verdict> {
         attempt: frame["attempt"].as_u64(),
         duration_ms: frame["duration_ms"].as_u64(),
         is_local: frame["origin"] == "local",
+        created_by: frame["created_by"].as_str().map(str::to_owned),
     })
-}
-
-fn contradiction(frame: &Value) -> Option<&'static str> {
-    match (frame["status"].as_str(), frame["error"].is_null()) {
-        (Some("COMPLETED"), false) => Some("COMPLETED with an error"),
-        (Some("FAILED"), true) => Some("FAILED without an error"),
-        _ => None,
-    }
 }
 
 fn present(value: &Value) -> Option<Value> {

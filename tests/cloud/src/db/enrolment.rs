@@ -4,7 +4,11 @@ use rusqlite::{Connection, params};
 use terminal_core::protocol::{EnrolBegin, SessionId};
 use terminal_hal::Timestamp;
 
-use super::{DbError, certificates, execute, ms, row, time};
+use super::{
+    DbError,
+    beforehand::{self, Proof},
+    certificates, execute, ms, row, time,
+};
 use crate::secret;
 
 /// Terminals that wait for somebody to type their code in.
@@ -17,10 +21,14 @@ const CODE_MEMORY_MS: u64 = 86_400_000;
 /// What an `enrol_begin` leads to.
 #[derive(Debug)]
 pub(crate) enum Begun {
-    /// The terminal is known by its key, or by its one-time secret.
+    /// The terminal is known by its key, or by what was registered beforehand.
     Entitled { enrolment: i64 },
-    /// Somebody has to type in this code.
-    Code { enrolment: i64, code: Code, secret_refused: bool },
+    /// Somebody has to type in this code; what was shown instead did not fit.
+    Code { enrolment: i64, code: Code, misfit: Option<&'static str> },
+    /// What it has shown fits, but the terminal is linked.
+    InUse,
+    /// Too many misfits.
+    Exceeded,
     /// Too many wait already.
     Overloaded,
 }
@@ -32,15 +40,26 @@ pub(crate) struct Code {
     pub(crate) expires_at: Timestamp,
 }
 
+/// How a terminal asks.
+#[derive(Clone, Debug)]
+pub(crate) struct Application {
+    pub(crate) begin: EnrolBegin,
+    /// Of the public key that it wants a certificate for.
+    pub(crate) key_sha256: String,
+    /// Of the public key of its client certificate.
+    pub(crate) factory_key_sha256: Option<String>,
+    /// Its link.
+    pub(crate) link: SessionId,
+}
+
 /// A terminal has asked for an identity over a link of its own.
 pub(crate) fn begin(
     connection: &Connection,
-    begin: &EnrolBegin,
-    key_sha256: &str,
-    link: SessionId,
+    application: &Application,
     at: Timestamp,
     code_ttl_ms: u64,
 ) -> Result<Begun, DbError> {
+    let Application { begin, key_sha256, factory_key_sha256, link } = application;
     forget(connection, at)?;
     let waiting: i64 = connection.query_row(
         "SELECT count(*) FROM enrolments WHERE terminal_id IS NULL",
@@ -51,19 +70,30 @@ pub(crate) fn begin(
         return Ok(Begun::Overloaded);
     }
     let enrolment = remember(connection, begin, key_sha256, at)?;
+    let misfit = if entitled(connection, enrolment)?.is_some() {
+        None
+    } else {
+        match beforehand::look(connection, begin, factory_key_sha256.as_deref(), at)? {
+            Proof::InUse => return Ok(Begun::InUse),
+            Proof::Exceeded => return Ok(Begun::Exceeded),
+            Proof::Wrong(name) => Some(name),
+            Proof::Nothing => None,
+            Proof::Of(terminal_id) => {
+                bind(connection, enrolment, &terminal_id)?;
+                None
+            }
+        }
+    };
     execute(
         connection,
         "UPDATE enrolments SET link = ?2 WHERE ordinal = ?1",
         params![enrolment, link.to_string()],
     )?;
-    if let Some(secret) = &begin.secret {
-        redeem(connection, enrolment, &begin.serial_number, secret)?;
-    }
     if entitled(connection, enrolment)?.is_some() {
         return Ok(Begun::Entitled { enrolment });
     }
     let code = code(connection, enrolment, at, code_ttl_ms)?;
-    Ok(Begun::Code { enrolment, code, secret_refused: begin.secret.is_some() })
+    Ok(Begun::Code { enrolment, code, misfit })
 }
 
 /// A terminal that is linked asks for a new certificate.
@@ -142,24 +172,6 @@ pub(super) fn bind(
         params![enrolment, terminal_id],
     )?;
     Ok(())
-}
-
-/// A serial number that was registered beforehand proves itself by its one-time secret.
-fn redeem(
-    connection: &Connection,
-    enrolment: i64,
-    serial_number: &str,
-    secret: &str,
-) -> Result<(), DbError> {
-    let terminal_id = row(
-        connection,
-        "UPDATE terminals SET enrolment_secret_sha256 = NULL
-         WHERE serial_number = ?1 AND enrolment_secret_sha256 = ?2 AND deleted_at IS NULL
-         RETURNING terminal_id",
-        [serial_number, &secret::sha256(secret.as_bytes())],
-        |row| Ok(row.get::<_, String>(0)?),
-    )?;
-    terminal_id.map_or(Ok(()), |terminal_id| bind(connection, enrolment, &terminal_id))
 }
 
 /// Enters a serial number and key, or finds them.

@@ -4,6 +4,7 @@
 
 pub(crate) mod activation;
 pub(crate) mod arrived;
+pub(crate) mod beforehand;
 pub(crate) mod certificates;
 pub(crate) mod configuration;
 pub(crate) mod deliveries;
@@ -22,6 +23,7 @@ pub(crate) mod session;
 pub(crate) mod terminals;
 pub(crate) mod timeline;
 pub(crate) mod tokens;
+mod tries;
 pub(crate) mod verdict;
 
 use std::{

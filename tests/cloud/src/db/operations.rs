@@ -122,6 +122,9 @@ pub struct Operation {
     pub created_at: Timestamp,
     /// By whom.
     pub created_by: String,
+    /// `local` when the terminal itself has begun it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
     /// When its status changed.
     pub updated_at: Timestamp,
     /// By whom: a terminal id, or `terminal-cloud` for a TIMEOUT.
@@ -373,6 +376,7 @@ fn read(row: &Row<'_>) -> Result<Operation, DbError> {
         status: OperationStatus::parse(&row.get::<_, String>("status")?)?,
         created_at: time(row.get("created_at")?),
         created_by: row.get("created_by")?,
+        origin: (row.get::<_, String>("origin")? == "local").then(|| "local".to_owned()),
         updated_at: time(row.get("updated_at")?),
         updated_by: row.get("updated_by")?,
         account_id: row.get("account_id")?,

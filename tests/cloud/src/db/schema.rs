@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use super::DbError;
 
 /// Version of the tables. There is no migration: this is a simulation.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
 /// Creates what is missing; refuses a database of another version.
 pub(super) fn create(connection: &Connection) -> Result<(), DbError> {
@@ -42,7 +42,7 @@ CREATE TABLE IF NOT EXISTS terminals (
     serial_number TEXT NOT NULL, location_id TEXT REFERENCES locations (id), display_name TEXT,
     created_at INTEGER NOT NULL, created_by TEXT NOT NULL, updated_at INTEGER NOT NULL,
     deleted_at INTEGER, deleted_by TEXT,
-    credential_sha256 TEXT UNIQUE, enrolment_secret_sha256 TEXT,
+    credential_sha256 TEXT UNIQUE, enrolment_secret_sha256 TEXT, factory_key_sha256 TEXT,
     session_id TEXT, link_ended_at INTEGER, announced INTEGER NOT NULL DEFAULT 0,
     hello TEXT, status TEXT, last_seen_at INTEGER,
     model TEXT, software_version TEXT, battery_level INTEGER,
@@ -119,7 +119,7 @@ CREATE TABLE IF NOT EXISTS activation_codes (
     used_at INTEGER);
 CREATE INDEX IF NOT EXISTS activation_codes_by_enrolment ON activation_codes (enrolment);
 
-CREATE TABLE IF NOT EXISTS activation_failures (account_id TEXT NOT NULL, at INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS activation_failures (who TEXT NOT NULL, at INTEGER NOT NULL);
 
 CREATE TABLE IF NOT EXISTS certificates (
     ordinal INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -187,7 +187,7 @@ pub(crate) fn deactivate(
     execute(
         connection,
         "UPDATE terminals SET deleted_at = ?2, deleted_by = ?3, updated_at = ?2,
-         enrolment_secret_sha256 = NULL WHERE terminal_id = ?1 AND deleted_at IS NULL",
+         enrolment_secret_sha256 = NULL, factory_key_sha256 = NULL WHERE terminal_id = ?1 AND deleted_at IS NULL",
         params![terminal_id, at, by],
     )?;
     execute(

@@ -52,8 +52,7 @@ pub(crate) fn progress(
     frame: &ProgressFrame,
     at: Timestamp,
 ) -> Result<(), DbError> {
-    let percent = frame.percent.map(|percent| percent.min(100));
-    let detail = json!({ "phase": bounded(&frame.phase, 32), "percent": percent });
+    let detail = json!({ "phase": frame.phase, "percent": frame.percent });
     let sql = "UPDATE operations SET progress = ?3 WHERE id = ?1 AND terminal_id = ?2";
     let params = params![frame.id.to_string(), terminal_id, detail.to_string()];
     if execute(connection, sql, params)? > 0 {
@@ -123,12 +122,13 @@ fn adopt(
     at: Timestamp,
 ) -> Result<(), DbError> {
     let origin = if verdict.is_local { "local" } else { "cloud" };
+    let created_by = bounded(verdict.created_by.as_deref().unwrap_or(terminal_id), 128);
     execute(
         connection,
         "INSERT INTO operations (id, account_id, terminal_id, kind, parameters, policy, ttl_s,
          deadline_s, not_after, timeout_at, origin, created_at, created_by, updated_at, updated_by,
          status)
-         SELECT ?1, account_id, terminal_id, ?3, '{}', '{}', 0, 0, ?4, ?4, ?5, ?6, terminal_id,
+         SELECT ?1, account_id, terminal_id, ?3, '{}', '{}', 0, 0, ?4, ?4, ?5, ?6, ?7,
          ?4, terminal_id, 'PENDING' FROM terminals WHERE terminal_id = ?2",
         params![
             verdict.id.to_string(),
@@ -137,9 +137,11 @@ fn adopt(
             ms(at),
             origin,
             ms(verdict.started_at.unwrap_or(at)),
+            created_by,
         ],
     )?;
-    timeline::add(connection, verdict.id, at, "adopted", &json!({ "origin": origin }))
+    let detail = json!({ "origin": origin, "by": created_by });
+    timeline::add(connection, verdict.id, at, "adopted", &detail)
 }
 
 fn keep(

@@ -22,7 +22,7 @@ use crate::{
     authority::{self, Request},
     db::{
         certificates,
-        enrolment::{self, Begun, Code},
+        enrolment::{self, Application, Begun, Code},
         now, terminals,
     },
     secret,
@@ -44,15 +44,20 @@ pub(super) async fn run(shared: Arc<Shared>, io: TokioIo<Upgraded>, conn: Arc<Co
             reason: "no enrol_begin in time".to_owned(),
         }),
         Ok(Err(gone)) => End::Gone(gone),
-        Ok(Ok(begin)) => attempts(&shared, &mut socket, begin).await,
+        Ok(Ok(begin)) => attempts(&shared, &mut socket, &conn, begin).await,
     };
     part(socket, &conn, "(enrolling)", end).await;
 }
 
 /// One attempt after the other, until the link ends.
-async fn attempts(shared: &Arc<Shared>, socket: &mut Socket, mut begin: EnrolBegin) -> End {
+async fn attempts(
+    shared: &Arc<Shared>,
+    socket: &mut Socket,
+    conn: &Conn,
+    mut begin: EnrolBegin,
+) -> End {
     loop {
-        match attempt(shared, socket, &begin).await {
+        match attempt(shared, socket, conn, &begin).await {
             Ok(next) => begin = next,
             Err(end) => return end,
         }
@@ -63,6 +68,7 @@ async fn attempts(shared: &Arc<Shared>, socket: &mut Socket, mut begin: EnrolBeg
 async fn attempt(
     shared: &Arc<Shared>,
     socket: &mut Socket,
+    conn: &Conn,
     begin: &EnrolBegin,
 ) -> Result<EnrolBegin, End> {
     let request = match authority::check(begin) {
@@ -73,26 +79,39 @@ async fn attempt(
         }
     };
     let session = SessionId(Uuid::new_v4());
-    let (said, key) = (begin.clone(), request.key_sha256.clone());
+    let application = Application {
+        begin: begin.clone(),
+        key_sha256: request.key_sha256.clone(),
+        factory_key_sha256: conn.certificate.as_ref().map(|shown| shown.key_sha256.clone()),
+        link: session,
+    };
     let ttl_ms = ttl_ms(shared);
     let begun = shared
         .db
-        .write(move |db| enrolment::begin(db, &said, &key, session, now(), ttl_ms))
+        .write(move |db| enrolment::begin(db, &application, now(), ttl_ms))
         .await
         .map_err(|error| Gone::Peer(error.to_string()))?;
     let (enrolment, waiting) = match begun {
-        Begun::Overloaded => {
-            let problem = "too many terminals wait to be activated".to_owned();
-            refuse(socket, error_code::OVERLOADED, problem).await?;
-            return Ok(next_begin(socket).await?);
-        }
         Begun::Entitled { enrolment } => (enrolment, None),
-        Begun::Code { enrolment, code, secret_refused } => {
-            if secret_refused {
-                let code = ErrorCode::ActivationCodeInvalid.as_str();
-                refuse(socket, code, "secret: is not that of this serial number".into()).await?;
+        Begun::Code { enrolment, code, misfit } => {
+            if let Some(name) = misfit {
+                let message = format!("{name}: is not that of this serial number");
+                refuse(socket, ErrorCode::ActivationCodeInvalid.as_str(), message).await?;
             }
             (enrolment, Some(code))
+        }
+        Begun::InUse => {
+            let message = "another device of this serial number is linked; deactivate it first";
+            return refuse_all(socket, ErrorCode::AlreadyEnrolled.as_str(), message).await;
+        }
+        Begun::Exceeded => {
+            let message = "ten wrong secrets or factory keys of this serial number within an hour";
+            let code = ErrorCode::ActivationAttemptsExceeded.as_str();
+            return refuse_all(socket, code, message).await;
+        }
+        Begun::Overloaded => {
+            let message = "too many terminals wait to be activated";
+            return refuse_all(socket, error_code::OVERLOADED, message).await;
         }
     };
     let name = enrolment.to_string();
@@ -299,6 +318,12 @@ async fn next(socket: &mut Socket, batch: Vec<Message>) -> Result<Option<EnrolBe
     }
     socket.flush().await?;
     Ok(found)
+}
+
+/// Nothing comes of this request; the terminal may send another.
+async fn refuse_all(socket: &mut Socket, code: &str, message: &str) -> Result<EnrolBegin, End> {
+    refuse(socket, code, message.to_owned()).await?;
+    Ok(next_begin(socket).await?)
 }
 
 async fn refuse(socket: &mut Socket, code: &str, message: String) -> Result<(), Gone> {

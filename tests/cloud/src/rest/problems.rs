@@ -104,18 +104,9 @@ impl Fields {
 
     /// A line of text of 1 to `max` characters.
     pub(super) fn line(&mut self, name: &str, max: usize) -> Option<String> {
-        self.bounded_line(name, 1, max)
-    }
-
-    /// A line of text that may be empty.
-    pub(super) fn text(&mut self, name: &str, max: usize) -> Option<String> {
-        self.bounded_line(name, 0, max)
-    }
-
-    fn bounded_line(&mut self, name: &str, min: usize, max: usize) -> Option<String> {
         let value = self.take(name)?;
         let problem = match value.as_str() {
-            Some(text) => line_problem(text, min, max).map(|problem| format!("{value} {problem}")),
+            Some(text) => line_problem(text, 1, max).map(|problem| format!("{value} {problem}")),
             None => Some(format!("got {value}, want a text")),
         };
         match problem {
@@ -189,20 +180,6 @@ impl Fields {
         id
     }
 
-    /// Yes or no.
-    pub(super) fn boolean(&mut self, name: &str) -> Option<bool> {
-        let value = self.take(name)?;
-        let flag = match value.as_str() {
-            Some("true") if self.is_form => Some(true),
-            Some("false") if self.is_form => Some(false),
-            Some(_) | None => value.as_bool(),
-        };
-        if flag.is_none() {
-            self.problem(name, format!("got {}, want true or false", show(&value)));
-        }
-        flag
-    }
-
     /// A list as it is.
     pub(super) fn list(&mut self, name: &str) -> Option<Vec<Value>> {
         let value = self.take(name)?;
@@ -237,11 +214,6 @@ impl Fields {
             self.problem(&bounded(&name, ECHO_CHARS_MAX), "is not a field of this request");
         }
         self.errors
-    }
-
-    /// Everything that was wrong, when there is nothing to build.
-    pub(super) fn problems(self) -> Vec<FieldError> {
-        self.leftovers()
     }
 
     /// The value that was built, when nothing was wrong and nothing is left over.

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     db::{
-        DbError, configuration, locations,
+        DbError, beforehand, configuration, locations,
         terminals::{self, RegisterError, Standing, Terminal},
     },
     link::Stop,
@@ -58,12 +58,17 @@ pub(super) async fn create(
     let mut fields = Fields::parse(&body)?;
     let serial = fields.required_line("device_serial_number", 64);
     let store = fields.required_line("store_id", 64);
+    let factory_key = factory_key(&mut fields);
     let (serial, store) = fields.finish(serial.zip(store))?;
     let registered = shared
         .db
         .write(move |db| {
             let store = locations::of_store(db, &aid, &store)?;
-            terminals::register(db, &aid, &serial, Some(store.id), &caller.subject)
+            let made = terminals::register(db, &aid, &serial, Some(store.id), &caller.subject)?;
+            if let (Ok(made), Some(key)) = (&made, factory_key) {
+                beforehand::expect_key(db, &made.terminal_id, &key)?;
+            }
+            Ok(made)
         })
         .await?;
     match registered {
@@ -72,6 +77,18 @@ pub(super) async fn create(
             Err(ApiError::conflict("SERIAL_NUMBER_TAKEN", format!("device_serial_number: {error}")))
         }
     }
+}
+
+/// `factory_key_sha256` (ours): by the key of this client certificate the terminal enrols without a
+/// code.
+fn factory_key(fields: &mut Fields) -> Option<String> {
+    let name = "factory_key_sha256";
+    let key = fields.line(name, 64)?.to_ascii_lowercase();
+    let is_digest = key.len() == 64 && key.bytes().all(|digit| digit.is_ascii_hexdigit());
+    if !is_digest {
+        fields.problem(name, "want the SHA-256 of a SubjectPublicKeyInfo in DER, as 64 hex digits");
+    }
+    Some(key)
 }
 
 /// `GET`: a JSON array, oldest first.

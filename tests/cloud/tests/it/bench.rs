@@ -149,14 +149,21 @@ impl Bench {
 
     /// A link of a terminal that wants to be enrolled.
     pub(crate) async fn enrolment_link(&self) -> FakeTerminal {
+        self.try_dial_enrolment(None).await.unwrap()
+    }
+
+    /// The same, with the certificate of a factory.
+    pub(crate) async fn try_dial_enrolment(
+        &self,
+        certificate: Option<(String, String)>,
+    ) -> Result<FakeTerminal, Error> {
         let headers = headers(None, Some("terminal-enrol.v1"));
         let path = "/v1/terminal/enrol";
         if self.cloud.base_url().starts_with("http:") {
-            let tcp = connect(self.cloud.addr()).await;
-            return FakeTerminal::over(tcp, path, headers).await.unwrap();
+            return FakeTerminal::over(connect(self.cloud.addr()).await, path, headers).await;
         }
-        let tls = tls(self.cloud.addr(), self.pki.ca_pem(), None).await.unwrap();
-        FakeTerminal::over(tls, path, headers).await.unwrap()
+        let tls = tls(self.cloud.addr(), self.pki.ca_pem(), certificate).await?;
+        FakeTerminal::over(tls, path, headers).await
     }
 }
 

@@ -2,11 +2,12 @@
 
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
+use terminal_browser::Browser;
 use terminal_cloud::Transport;
+use uuid::Uuid;
 
 use crate::{
     bench::{Bench, SOON, completed, epoch, id_of, verdict},
-    browser::Browser,
     enrolment::Key,
 };
 
@@ -120,18 +121,13 @@ async fn a_feed_ends_with_the_cloud_and_without_a_token_there_is_none() {
     assert!(matches!(end, Ok(None)), "an orderly end: {end:?}");
 }
 
-/// Types a text into a field and submits its form.
-async fn submit(browser: &mut Browser, form: &str, field: &str, text: &str) {
-    let script = format!(
-        "document.querySelector('#{form} [name={field}]').value = {};
-         document.getElementById('{form}').requestSubmit(); true",
-        json!(text)
-    );
-    browser.eval(&script).await;
-}
-
-fn says(id: &str, text: &str) -> String {
-    format!("document.getElementById('{id}').textContent.includes({})", json!(text))
+fn status(screen: &Value) -> Value {
+    json!({
+        "type": "status", "observed_at": "2026-06-29T09:00:00Z", "boot_id": Uuid::from_u128(9),
+        "uptime_ms": 5, "state": "idle", "needs_attention": [], "software_version": "3.15.0",
+        "queued": 0, "unacked": 0, "config_revision": 1, "screen": screen,
+        "clock": { "now": "2026-06-29T09:00:00Z", "trusted": true, "source": "synchronised" },
+    })
 }
 
 #[tokio::test]
@@ -140,42 +136,51 @@ async fn a_person_activates_a_terminal_locks_and_configures_it_and_sees_it_happe
     let terminal = bench.terminal("SN-1").await;
     let url = format!("{}/dashboard", bench.cloud.base_url());
     let Some(mut browser) = Browser::open(&url).await else { return };
-    submit(&mut browser, "sign-in", "token", &bench.token).await;
-    browser.until(&says("fleet", "SN-1")).await;
+    browser.submit("sign-in", "token", &bench.token).await;
+    browser.until_says("fleet", "SN-1").await;
 
     let mut waiting = bench.enrolment_link().await;
     waiting.send(&Key::new("SN-9").begin()).await;
     let code = waiting.frame_of("activation_code").await["code"].as_str().unwrap().to_owned();
-    submit(&mut browser, "activate", "code", &code).await;
+    browser.submit("activate", "code", &code).await;
     waiting.frame_of("enrolled").await;
-    browser.until(&says("detail-title", "SN-9")).await;
+    browser.until_says("detail-title", "SN-9").await;
 
     let row = "[...document.querySelectorAll('#fleet button')].find(it => it.textContent.includes('SN-1'))";
     browser.eval(&format!("{row}.focus(); true")).await;
     browser.enter().await;
-    browser.until(&says("detail-title", "SN-1")).await;
+    browser.until_says("detail-title", "SN-1").await;
     let mut link = bench.link(&terminal, epoch()).await;
     browser.until(&format!("{row}.textContent.includes('online')")).await;
 
-    let lock =
-        "[...document.querySelectorAll('#buttons button')].find(it => it.textContent === 'lock')";
-    browser.eval(&format!("{lock}.focus(); true")).await;
-    browser.enter().await;
+    browser.press("lock").await;
     let operation = id_of(&link.frame_of("operation").await);
-    browser.until(&says("operations", "PENDING lock")).await;
+    browser.until_says("operations", "lockwaits").await;
     link.send(&json!({ "type": "started", "id": operation, "attempt": 1 })).await;
-    browser.until(&says("screen", "lock")).await;
+    browser.until_says("now", "lock runs").await;
     link.send(&verdict(epoch(), 1, operation, "lock", completed(json!({})))).await;
-    browser.until(&says("operations", "COMPLETED lock")).await;
+    browser.until_says("operations", "lockcompleted").await;
+    browser.until_says("now", "Nothing runs").await;
 
-    submit(&mut browser, "configure", "idleMessage", "Welcome to Acme Coffee").await;
+    browser.submit("configure", "idleMessage", "Welcome to Acme Coffee").await;
     let frame = link.frame_of("configuration").await;
     assert_eq!(frame["config"], json!({ "display": { "idleMessage": "Welcome to Acme Coffee" } }));
-    browser.until(&says("configuration-state", "Revision 1: pending")).await;
-    browser.until(&says("screen", "Welcome to Acme Coffee")).await;
+    browser.until_says("configuration-state", "Revision 1: pending").await;
+    // What is wanted is not what is shown: only the terminal says that.
+    for (screen, shown) in [
+        (Value::Null, "The terminal does not tell"),
+        (json!({ "showing": "idle", "text": "Welcome" }), "ReadyWelcome"),
+        (json!({ "showing": "menu", "text": "reports" }), "Menureports"),
+        (json!({ "showing": "locked", "text": "Closed" }), "LockedClosed"),
+        (json!({ "showing": "payment" }), "Payment"),
+    ] {
+        link.send(&status(&screen)).await;
+        let text = format!("document.getElementById('screen').textContent === {}", json!(shown));
+        browser.until(&text).await;
+    }
     browser.eval("document.querySelector('#configure [name=mode]').value = 'fixed'; true").await;
-    submit(&mut browser, "configure", "suggestions", "5, 4").await;
-    browser.until(&says("message", "tip.suggestions[1]")).await;
+    browser.submit("configure", "suggestions", "5, 4").await;
+    browser.until_says("message", "tip.suggestions[1]").await;
 
     let phone = json!({ "width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": true });
     browser.call("Emulation.setDeviceMetricsOverride", phone).await;

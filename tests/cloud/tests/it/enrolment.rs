@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rcgen::{CertificateParams, KeyPair};
+use rcgen::{CertificateParams, KeyPair, PublicKeyData as _};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Error;
 
@@ -257,4 +257,82 @@ async fn a_request_that_cannot_be_used_is_told_why_and_may_be_sent_again() {
     assert_eq!(link.frame().await["type"], "activation_code");
     link.send(&json!(["no", "frame"])).await;
     assert_eq!(u16::from(link.close_frame().await.code), 1007);
+}
+
+/// Certificate and key that a factory has put into a device, and the digest that it is registered with.
+fn factory(bench: &Bench, serial: &str) -> ((String, String), String) {
+    let (certificate, key) = bench.pki.client(serial).unwrap();
+    let public = KeyPair::from_pem(&key).unwrap().subject_public_key_info();
+    let digest = ring::digest::digest(&ring::digest::SHA256, &public);
+    let hex = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    ((certificate, key), hex)
+}
+
+async fn register(bench: &Bench, serial: &str, factory_key: &str) -> Value {
+    let body = json!({
+        "device_serial_number": serial, "store_id": "S312", "factory_key_sha256": factory_key,
+    });
+    bench.post(&format!("/v1/accounts/{ACCOUNT}/terminals"), body).await.json().await.unwrap()
+}
+
+/// Asks with the certificate of a factory.
+async fn ask_with(bench: &Bench, identity: &(String, String), begin: &Value) -> Value {
+    let dialled = bench.try_dial_enrolment(Some(identity.clone())).await;
+    let mut link = dialled.unwrap();
+    link.send(begin).await;
+    link.frame().await
+}
+
+#[tokio::test]
+async fn a_registered_serial_number_skips_the_code_with_the_key_of_its_factory_and_with_no_other() {
+    let bench = Bench::start().await;
+    let (identity, digest) = factory(&bench, "SN-1");
+    let (stranger, _) = factory(&bench, "SN-1");
+    let refused = register(&bench, "SN-1", "abc").await;
+    assert_eq!(refused["error"]["errors"][0]["path"], "factory_key_sha256");
+    let terminal = register(&bench, "SN-1", &digest).await;
+    let key = Key::new("SN-1");
+    let answer = ask_with(&bench, &stranger, &key.begin()).await;
+    assert_eq!(
+        (&answer["type"], &answer["code"]),
+        (&json!("error"), &json!("ACTIVATION_CODE_INVALID"))
+    );
+    let (_link, without) = ask(&bench, &key.begin()).await;
+    assert_eq!(without["type"], "activation_code", "a serial number proves nothing");
+    let enrolled = ask_with(&bench, &identity, &key.begin()).await;
+    assert_eq!(enrolled["terminal_id"], terminal["terminal_id"]);
+    // The flash is wiped in a repair: another key, the same factory.
+    let other = Key::new("SN-1");
+    let link = dial(&bench, &key, &enrolled).await.unwrap();
+    let refused = ask_with(&bench, &identity, &other.begin()).await;
+    assert_eq!(refused["code"], "ALREADY_ENROLLED", "the terminal is linked");
+    drop(link);
+    let id = text(&enrolled["terminal_id"]);
+    bench.cloud.wait_online(&id, false, SOON).await.unwrap();
+    let again = ask_with(&bench, &identity, &other.begin()).await;
+    assert_eq!(again["terminal_id"], terminal["terminal_id"]);
+    // A deactivation ends it.
+    let path = format!("/v1/terminals/{}/deactivate", id);
+    assert_eq!(bench.post(&path, json!({})).await.status(), 200);
+    let answer = ask_with(&bench, &identity, &other.begin()).await;
+    assert_eq!(answer["type"], "activation_code");
+}
+
+#[tokio::test]
+async fn the_eleventh_wrong_proof_of_a_serial_number_has_to_wait_and_no_other_serial_number() {
+    let bench = Bench::start().await;
+    let wrong = |serial| {
+        let mut begin = Key::new(serial).begin();
+        begin["secret"] = json!("enr_wrong");
+        begin
+    };
+    for _ in 0..10 {
+        assert_eq!(ask(&bench, &wrong("SN-1")).await.1["code"], "ACTIVATION_CODE_INVALID");
+    }
+    let (mut link, refused) = ask(&bench, &wrong("SN-1")).await;
+    assert_eq!(refused["code"], "ACTIVATION_ATTEMPTS_EXCEEDED");
+    // Without a proof the screen shows a code as ever.
+    link.send(&Key::new("SN-1").begin()).await;
+    assert_eq!(link.frame().await["type"], "activation_code");
+    assert_eq!(ask(&bench, &wrong("SN-2")).await.1["code"], "ACTIVATION_CODE_INVALID");
 }

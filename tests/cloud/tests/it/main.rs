@@ -3,7 +3,6 @@
 #[cfg(test)]
 mod bench;
 #[cfg(test)]
-mod browser;
 #[cfg(test)]
 mod contract;
 #[cfg(test)]

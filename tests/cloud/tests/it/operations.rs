@@ -229,15 +229,21 @@ async fn the_timeline_tells_the_life_of_an_operation() {
 }
 
 #[tokio::test]
-async fn progress_is_cut_to_what_the_protocol_allows() {
+async fn progress_beyond_what_the_protocol_allows_is_refused() {
     let bench = Bench::start().await;
     let terminal = bench.terminal("1").await;
     let id = bench.operate(&terminal.terminal_id, "end_of_day").await;
     let mut link = bench.link(&terminal, epoch()).await;
-    let phase = format!("{}\n{}", "å".repeat(31), "ßx");
-    link.send(&json!({ "type": "progress", "id": id, "phase": phase, "percent": 101 })).await;
+    let longest = "å".repeat(32);
+    for (phase, percent) in [(format!("{longest}x"), 100), ("a\nb".into(), 1), ("a".into(), 101)] {
+        link.send(&json!({ "type": "progress", "id": id, "phase": phase, "percent": percent }))
+            .await;
+        let error = link.frame_of("error").await;
+        assert_eq!((&error["code"], &error["ref"]), (&json!("INVALID_MESSAGE"), &json!(id)));
+    }
+    link.send(&json!({ "type": "progress", "id": id, "phase": longest, "percent": 100 })).await;
     let timeline = bench.cloud.wait_timeline(id, "progress", 1, SOON).await.unwrap();
-    let progress = timeline.iter().find(|entry| entry.event == "progress").unwrap();
-    let kept = format!("{}ß", "å".repeat(31));
-    assert_eq!(progress.detail, json!({ "phase": kept, "percent": 100 }));
+    let told = timeline.iter().filter(|entry| entry.event == "progress");
+    let told: Vec<_> = told.map(|entry| &entry.detail).collect();
+    assert_eq!(told, [&json!({ "phase": longest, "percent": 100 })]);
 }

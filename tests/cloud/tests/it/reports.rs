@@ -294,11 +294,33 @@ async fn an_operation_that_began_on_the_terminal_is_listed() {
     let mut link = bench.link(&terminal, epoch()).await;
     let mut report = verdict(epoch(), 1, id, "end_of_day", completed(json!({})));
     report["origin"] = json!("local");
+    report["created_by"] = json!("schedule");
     link.send(&report).await;
     link.acked(1).await;
     let operation = bench.cloud.operation(id).await.unwrap();
     assert_eq!(operation.status, OperationStatus::Completed);
-    assert_eq!(operation.created_by, terminal.terminal_id);
+    let listed = bench.get("/v1/admin/terminals/operations").await;
+    assert_eq!(
+        (&listed[0]["origin"], &listed[0]["created_by"]),
+        (&json!("local"), &json!("schedule"))
+    );
+    let timeline = bench.cloud.timeline(id).await.unwrap();
+    let adopted = json!({ "origin": "local", "by": "schedule" });
+    assert!(timeline.iter().any(|entry| entry.event == "adopted" && entry.detail == adopted));
+}
+
+#[tokio::test]
+async fn what_the_cloud_began_has_no_origin_and_a_verdict_that_names_nobody_is_the_terminals() {
+    let bench = Bench::start().await;
+    let terminal = bench.terminal("1").await;
+    bench.operate(&terminal.terminal_id, "end_of_day").await;
+    let listed = bench.get("/v1/admin/terminals/operations").await;
+    assert_eq!(listed[0].get("origin"), None);
+    let mut link = bench.link(&terminal, epoch()).await;
+    let id = OperationId(Uuid::from_u128(77));
+    link.send(&verdict(epoch(), 1, id, "end_of_day", completed(json!({})))).await;
+    link.acked(1).await;
+    assert_eq!(bench.cloud.operation(id).await.unwrap().created_by, terminal.terminal_id);
 }
 
 #[tokio::test]

@@ -28,6 +28,7 @@ async fn through_the_bridge(table: &mut Table, at: &Target) -> Result<()> {
         allowed_uids,
         agent_version: "conformance".to_owned(),
         standing_lock: tokio::sync::watch::channel(None).1,
+        requests: tokio::sync::mpsc::channel(1).0,
     });
     let capabilities = vendor.capabilities().await?;
     let hal = vendor.hal(&capabilities);

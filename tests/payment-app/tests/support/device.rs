@@ -1,6 +1,9 @@
 //! A device: the application, an agent and a cloud.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+};
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
@@ -19,11 +22,20 @@ pub struct Device {
 }
 
 impl Device {
-    /// Starts everything.
+    /// Starts everything, with the simulated application.
     pub async fn start(script: &Value, sources: Option<&str>) -> Result<Self> {
+        Self::with_app(vec![super::BINARY.into()], script, sources).await
+    }
+
+    /// Starts everything, with the application that `program` is.
+    pub async fn with_app(
+        program: Vec<PathBuf>,
+        script: &Value,
+        sources: Option<&str>,
+    ) -> Result<Self> {
         let site = Site::start(SiteOptions::default()).await?;
         site.script(script)?;
-        let mut launch = super::launch(&site.path("agent"));
+        let mut launch = AppLaunch { program, ..super::launch(&site.path("agent")) };
         launch.script = site.path("agent/mock-script.json");
         launch.state = site.path("agent/mock-state.json");
         site.edit_config(|text| {

@@ -6,10 +6,11 @@ pub mod device;
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::Command,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use tempfile::TempDir;
 use terminal_hal::{
@@ -23,6 +24,19 @@ use uuid::Uuid;
 
 /// The program under test.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_terminal-payment-app");
+
+/// An application of another maker, in another language.
+const PYTHON_APP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/python/payment_app.py");
+
+/// How the application in Python is started; says so where there is no Python.
+pub fn python_app() -> Result<Option<Vec<PathBuf>>> {
+    if Command::new("python3").arg("--version").output().is_err() {
+        ensure!(std::env::var_os("PYTHON_REQUIRED").is_none(), "there is no python3");
+        eprintln!("skipped: there is no python3");
+        return Ok(None);
+    }
+    Ok(Some(vec!["python3".into(), PYTHON_APP.into()]))
+}
 
 /// The application as a process, and a bridge to it.
 pub struct Shop {
@@ -106,6 +120,7 @@ pub fn connect(socket: &Path) -> Vendor {
         allowed_uids: vec![0, nix::unistd::geteuid().as_raw()],
         agent_version: "test".to_owned(),
         standing_lock: tokio::sync::watch::channel(None).1,
+        requests: tokio::sync::mpsc::channel(1).0,
     })
 }
 

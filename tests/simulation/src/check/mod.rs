@@ -3,6 +3,7 @@
 //! Each compares what the engine did with something else that knows: the store, the hardware's
 //! own memory, the cloud. None looks at how the engine came to it.
 
+mod local;
 mod memory;
 mod settled;
 mod starts;
@@ -18,6 +19,7 @@ use terminal_hal::{OperationId, OperationKind};
 
 use crate::{cloud::Verdict, world::World};
 
+pub(crate) use local::answered;
 pub(crate) use memory::memory;
 pub(crate) use settled::{quiet, settled, unsettled};
 
@@ -78,6 +80,7 @@ fn nothing_counts_as_acked_that_is_not_stored(world: &mut World, device: usize) 
 pub(crate) fn write(world: &mut World, device: usize, write: &Write) {
     verdicts::there_is_one_verdict_and_it_never_changes(world, device, write);
     verdicts::nothing_is_forgotten_too_early(world, device, write);
+    local::note_begun(world, device, write);
     starts::note_attempt(world, device, write);
 }
 
@@ -210,6 +213,7 @@ pub(crate) fn verdict(world: &mut World, link: usize, verdict: &Verdict) {
     verdicts::completed_means_done(world, device, verdict);
     verdicts::no_side_effects_means_none(world, device, verdict);
     verdicts::expired_means_too_late(world, device, verdict);
+    local::a_verdict_says_who_began_it(world, verdict);
 }
 
 /// The cloud has stored a report.

@@ -81,10 +81,13 @@ fn both_ends_agree_on_every_verdict(world: &mut World) {
         return;
     }
     let mut differing = None;
-    for (id, ordered) in &world.cloud.stored.operations {
+    let ordered = world.cloud.stored.operations.iter();
+    let ordered = ordered.map(|(id, ordered)| (id, ordered.verdict.as_ref()));
+    let foreign = world.cloud.stored.foreign.iter().map(|(id, verdict)| (id, Some(verdict)));
+    for (id, verdict) in ordered.chain(foreign) {
         let stored = terminal.store.verdict(*id).map(|report| &report.body);
         let Some(terminal_core::protocol::ReportBody::Operation(stored)) = stored else { continue };
-        if ordered.verdict.as_ref() != Some(&**stored) && !is_forgotten(stored) {
+        if verdict != Some(&**stored) && !is_forgotten(stored) {
             differing = Some(*id);
         }
     }
@@ -105,8 +108,12 @@ fn what_was_taken_has_a_verdict(world: &mut World) {
             .operations
             .get(id)
             .is_none_or(|record| matches!(record.state, OperationState::Finished { .. }));
-        let has_verdict =
-            world.cloud.verdict(**id).is_some() || world.cloud.stored.foreign.contains_key(id);
+        // What a cloud has forgotten that never knew of the operation, nobody tells it again.
+        let may_be_forgotten =
+            world.cloud.was_restored && world.begun.values().any(|begun| begun == *id);
+        let has_verdict = world.cloud.verdict(**id).is_some()
+            || world.cloud.stored.foreign.contains_key(id)
+            || may_be_forgotten;
         !is_over || !has_verdict
     });
     if let Some(id) = missing.map(|(id, _)| *id) {

@@ -295,6 +295,7 @@ const fn event_name(event: EventName) -> &'static str {
         EventName::StoreDamaged => "store_damaged",
         EventName::EpochChanged => "epoch_changed",
         EventName::LateOutcome => "late_outcome",
+        EventName::ApplicationHangs => "application_hangs",
         EventName::StorageRecovered => "storage_recovered",
         EventName::CertificateExpiring => "certificate_expiring",
         EventName::Unknown => "unknown",

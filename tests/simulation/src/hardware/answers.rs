@@ -134,7 +134,12 @@ impl World {
         let hardware = &mut self.devices[device].hardware;
         let Some((configuration, _)) = hardware.applying.remove(&call) else { return };
         let revision = configuration.revision;
-        let outcome = if hangs || !hardware.is_up(now) {
+        let is_up = hardware.is_up(now);
+        if hangs && is_up && random.one_in(2) {
+            self.counters.count("configuration", "in force without an answer");
+            hardware.settings = revision;
+        }
+        let outcome = if hangs || !is_up {
             let failure = Failure::new(ErrorCode::HalUnavailable, "no answer");
             ConfigurationOutcome::Unavailable(failure)
         } else if rejects_every > 0 && revision % rejects_every == 0 {

@@ -14,6 +14,9 @@ use crate::{
     world::{Device, World},
 };
 
+/// An answer to a process that is gone comes within this, if it comes.
+const STRAY_MS_MAX: u64 = 60_000;
+
 impl World {
     pub(crate) fn begin_call(&mut self, device: usize, order: &StartOrder) {
         let (id, kind) = (order.id, order.parameters.kind());
@@ -253,8 +256,9 @@ impl World {
         }
     }
 
-    /// The agent of this device is gone. Requests that were on their way may or may not arrive.
-    pub(crate) fn orphan_calls(&mut self, device: usize) {
+    /// The agent of this device is gone. Requests that were on their way may or may not arrive, and
+    /// while there is power an answer may still come.
+    pub(crate) fn orphan_calls(&mut self, device: usize, with_power: bool) {
         let boot = self.devices[device].boot;
         let hardware = &mut self.devices[device].hardware;
         hardware.applying.clear();
@@ -270,11 +274,37 @@ impl World {
                 && work.restart.is_none()
                 && work.behaviour.end != CallEnd::FailsBefore
                 && !goes_on;
-            if arrives && self.random(&[3, boot.into(), ticket]).one_in(2) {
+            let mut random = self.random(&[3, boot.into(), ticket]);
+            if arrives && random.one_in(2) {
                 self.call_effect(device, ticket);
             }
-            self.devices[device].hardware.work.remove(&ticket);
+            let Some(work) = self.devices[device].hardware.work.remove(&ticket) else { continue };
+            if !with_power && work.restart.is_none() && random.one_in(2) {
+                let (id, attempt) = (work.id, work.attempt);
+                let had_effect = work.phase == Phase::Effective;
+                let stray = Due::StrayAnswer { device, boot, id, attempt, had_effect };
+                self.after(random.scale(1, STRAY_MS_MAX), stray);
+            }
         }
+    }
+
+    /// Whoever runs now is told how the call of a process before it has ended: broken off.
+    pub(crate) fn stray_answer(
+        &mut self,
+        device: usize,
+        boot: u32,
+        id: OperationId,
+        attempt: u32,
+        had_effect: bool,
+    ) {
+        if self.devices[device].boot != boot || self.devices[device].process.is_none() {
+            return;
+        }
+        self.counters.count("call", "answered to the next process");
+        let failure = Failure::new(ErrorCode::DeviceFault, "who asked is gone");
+        let left = if had_effect { SideEffects::Partial } else { SideEffects::None };
+        let outcome = CallOutcome::Failed(failure.with_side_effects(left));
+        self.tell(device, Event::Finished { id, attempt, outcome });
     }
 }
 

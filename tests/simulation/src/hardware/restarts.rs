@@ -30,7 +30,8 @@ impl World {
         let hardware = &self.devices[device].hardware;
         let instance = hardware.is_up(self.now).then(|| hardware.instance.to_string());
         self.counters.count("call", "ready to restart");
-        self.end_call(device, ticket, CallOutcome::ReadyToRestart { instance });
+        let application_hangs = instance.is_none();
+        self.end_call(device, ticket, CallOutcome::ReadyToRestart { instance, application_hangs });
     }
 
     pub(crate) fn begin_restart(&mut self, device: usize, order: &RestartOrder) {

@@ -2,14 +2,17 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use terminal_core::engine::{BackoffSettings, Credentials, Identity, Moment, Monotonic, Settings};
+use terminal_core::engine::{
+    BackoffSettings, Calendar, Credentials, Due as DueTime, Identity, LocalDate, Moment, Monotonic,
+    Settings,
+};
 use terminal_hal::{BootId, OperationKind, Timestamp, operation::reboot::BootReason};
 use uuid::Uuid;
 
 use super::{BEGIN_MS, Process, World};
 use crate::{
     hardware::Hardware,
-    plan::PowerLoss,
+    plan::{PowerLoss, Schedule},
     queue::Due,
     rng::{Rng, hash},
     store::Store,
@@ -17,6 +20,7 @@ use crate::{
 
 /// The boot clock shows this when the first process starts.
 const BOOT_MS: u64 = 15_000;
+const DAY_MS: u64 = 86_400_000;
 /// Most steps of one life that a fresh identifier may be drawn for; keeps devices apart.
 const BOOTS_MAX: u32 = 10_000;
 
@@ -56,6 +60,8 @@ pub struct Device {
     pub(crate) network_hangs: bool,
     pub(crate) forbidden: BTreeSet<OperationKind>,
     pub(crate) damage: Option<String>,
+    /// When it closes its batch by itself.
+    pub(crate) schedule: Option<Schedule>,
     /// The store went back in time or was lost.
     pub(crate) lost_memory: bool,
 }
@@ -85,6 +91,7 @@ impl Device {
             network_hangs: false,
             forbidden: BTreeSet::new(),
             damage: None,
+            schedule: None,
             lost_memory: false,
         }
     }
@@ -105,7 +112,7 @@ impl Device {
         BootId(Uuid::from_u128((0xb007 << 112) | u128::from(boot)))
     }
 
-    fn wall(&self, now: u64) -> Timestamp {
+    pub(crate) fn wall(&self, now: u64) -> Timestamp {
         let right = i64::try_from(BEGIN_MS + now).unwrap_or(i64::MAX);
         Timestamp::from_unix_ms(u64::try_from(right + self.wall_ahead_ms).unwrap_or(0))
     }
@@ -120,6 +127,7 @@ impl Device {
             monotonic: Monotonic(self.monotonic(now)),
             wall: self.wall(now),
             wall_trusted: self.wall_trusted,
+            calendar: self.schedule.and_then(|schedule| calendar(schedule, self.wall(now))),
             entropy: (u128::from(random.next()) << 64) | u128::from(random.next()),
         }
     }
@@ -149,6 +157,16 @@ impl Device {
     pub(crate) const fn disk_is_full(&self, now: u64) -> bool {
         now < self.disk_full_until
     }
+}
+
+/// What a schedule says at a time of the wall clock. Days are those of UTC here; the date counts
+/// them from 1970, which is all that a date is needed for.
+fn calendar(schedule: Schedule, wall: Timestamp) -> Option<Calendar> {
+    let day = (wall.unix_ms() + DAY_MS).checked_sub(schedule.at_ms)? / DAY_MS;
+    let at = Timestamp::from_unix_ms(day.checked_sub(1)? * DAY_MS + schedule.at_ms);
+    let date = LocalDate { year: u16::try_from(day).ok()?, month: 1, day: 1 };
+    let last = DueTime { date, at, until: at.plus_ms(schedule.window_ms) };
+    Some(Calendar { last, next: at.plus_ms(DAY_MS) })
 }
 
 impl World {

@@ -43,6 +43,7 @@ impl World {
                 self.configure(device, order);
             }
             Effect::ReadHealth => self.read_health(device),
+            Effect::Answer(answer) => self.answered_locally(device, &answer),
             // No log data goes over the link here, and the credentials are the configuration's.
             Effect::Identity(_) => {}
             Effect::UploadAcked(_) | Effect::UploadRefused { .. } | Effect::AllowUploads => {}

@@ -16,6 +16,7 @@ impl World {
         }
         match what {
             What::Operation(planned) => self.order(planned),
+            What::Local(planned) => self.want(planned, device),
             What::Flood { first, count, one_lane } => self.flood(*first, *count, *one_lane),
             What::Cancel { n } => self.withdraw(*n),
             What::DispatchAgain { n } => self.dispatch_again(*n),
@@ -172,6 +173,7 @@ impl World {
         // An image says nothing about the case that it is in.
         twin.serial = self.devices[0].serial;
         twin.lost_memory = true;
+        twin.schedule = self.plan.setting.schedule;
         self.devices.push(twin);
         self.start_process(1);
     }
@@ -193,6 +195,7 @@ impl World {
         for device in 0..self.devices.len() {
             let terminal = &mut self.devices[device];
             terminal.crashes.clear();
+            terminal.schedule = None;
             terminal.append_fails = None;
             terminal.disk_full_until = 0;
             terminal.network_down_until = 0;

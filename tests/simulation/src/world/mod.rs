@@ -7,6 +7,7 @@ mod device;
 mod effects;
 mod faults;
 mod link;
+mod local;
 mod process;
 mod round;
 mod to_cloud;
@@ -17,13 +18,14 @@ use terminal_hal::{OperationId, Timestamp};
 
 pub use device::Device;
 pub(crate) use link::{Down, Link};
+pub use local::Trigger;
 pub(crate) use process::Process;
 
 use crate::{
     cloud::Cloud,
     counters::Counters,
     log::{Log, Violation},
-    plan::{Behaviour, Plan, What},
+    plan::{Behaviour, Plan, PlannedOperation, What},
     queue::{Due, Queue},
     rng::Rng,
 };
@@ -50,6 +52,10 @@ pub struct World {
     pub(crate) queue: Queue,
     pub(crate) log: Log,
     pub(crate) behaviours: BTreeMap<OperationId, Behaviour>,
+    /// What was begun at a terminal, by what triggered it.
+    pub(crate) begun: BTreeMap<Trigger, OperationId>,
+    /// What somebody at the terminal may have wanted, by number.
+    pub(crate) wanted: BTreeMap<u32, PlannedOperation>,
     /// Nothing bad happens any more.
     pub(crate) is_calm: bool,
 }
@@ -71,11 +77,15 @@ impl World {
             queue,
             log: Log::default(),
             behaviours: BTreeMap::new(),
+            begun: BTreeMap::new(),
+            wanted: BTreeMap::new(),
             is_calm: false,
             plan,
         };
         let up_at = world.plan.setting.application_ms;
-        world.devices.push(Device::new(0, up_at));
+        let mut device = Device::new(0, up_at);
+        device.schedule = world.plan.setting.schedule;
+        world.devices.push(device);
         world.start_process(0);
         world
     }
@@ -187,6 +197,11 @@ impl World {
             Due::CallEnds { device, ticket } => self.when_awake(device, due, |world| {
                 world.call_ends(device, ticket);
             }),
+            Due::StrayAnswer { device, boot, id, attempt, had_effect } => {
+                self.when_awake(device, due, |world| {
+                    world.stray_answer(device, boot, id, attempt, had_effect);
+                });
+            }
             Due::Answer { device, generation, id, attempt } => {
                 self.when_awake(device, due, |world| {
                     world.answer(device, generation, id, attempt);

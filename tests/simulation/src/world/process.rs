@@ -91,7 +91,7 @@ impl World {
             // The kernel still delivers what was written, the power does not.
             self.end_link(link, with_power, 0, None);
         }
-        self.orphan_calls(device);
+        self.orphan_calls(device, with_power);
     }
 
     /// Something has happened that the agent of this device is told, if it runs.

@@ -7,8 +7,8 @@ use terminal_simulation::{
 };
 
 use crate::support::{
-    HOUR_MS, MINUTE_MS, begin_with, code, connect, connected, crash_after, effects, end,
-    is_completed, order, plain, planned, power_cut, starts, until_started, verdict,
+    HOUR_MS, MINUTE_MS, begin_with, begin_with_seed, code, connect, connected, crash_after,
+    effects, end, is_completed, order, plain, planned, power_cut, starts, until_started, verdict,
 };
 
 /// How long the terminal stays away from now on.
@@ -223,4 +223,28 @@ fn a_newer_revision_supersedes_and_a_rejected_one_leaves_the_one_before_in_force
     assert_eq!(world.devices[0].hardware.settings, 2);
     assert!(world.counters.of("configuration", "rejected") >= 1);
     end(world);
+}
+
+// Rule 18
+#[test]
+fn what_came_into_force_without_an_answer_is_replaced_by_what_is_on_record() {
+    let mut unanswered = 0;
+    for seed in 0..60 {
+        // Revision 3 is rejected.
+        let setting = Setting { application_ms: 0, rejects_every: 3, ..Setting::default() };
+        let mut world = begin_with_seed(seed, Setting { forgets_settings: false, ..setting });
+        connect(&mut world);
+        world.apply(&What::Configuration);
+        world.run_for(3 * MINUTE_MS);
+        let before = world.counters.of("configuration", "in force without an answer");
+        world.apply(&What::Configuration);
+        world.run_for(10_000);
+        world.apply(&What::Configuration);
+        world.run_for(10 * MINUTE_MS);
+        unanswered += world.counters.of("configuration", "in force without an answer") - before;
+        let rejected = world.cloud.stored.rejected.contains(&3);
+        assert!(rejected, "seed {seed}: {:?}", world.cloud.stored.rejected);
+        end(world);
+    }
+    assert!(unanswered > 0, "every call was answered");
 }

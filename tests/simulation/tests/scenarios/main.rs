@@ -3,6 +3,7 @@
 
 mod hand_over;
 mod link_and_time;
+mod local;
 mod recovery;
 mod running;
 mod support;

@@ -6,8 +6,8 @@ use terminal_hal::{ErrorCode, OperationKind, SideEffects, operation::IfPaymentAc
 use terminal_simulation::plan::{Behaviour, CallEnd, PowerLoss, Setting, What};
 
 use crate::support::{
-    HOUR_MS, MINUTE_MS, begin_with, code, connect, connected, effects, end, is_completed, order,
-    parameters, plain, planned, side_effects, starts, until_started, verdict,
+    HOUR_MS, MINUTE_MS, begin_with, begin_with_seed, code, connect, connected, effects, end,
+    is_completed, order, parameters, plain, planned, side_effects, starts, until_started, verdict,
 };
 
 fn slow(planned: &mut terminal_simulation::plan::PlannedOperation) {
@@ -225,6 +225,31 @@ fn an_operation_that_takes_the_agent_down_is_given_up_after_three_attempts() {
         assert!(is_completed(&verdict(&mut world, behind)));
         end(world);
     }
+}
+
+// Rule 9
+#[test]
+fn an_answer_to_the_attempt_before_is_not_the_answer_to_this_one() {
+    let mut heard_too_early = 0;
+    for seed in 0..40 {
+        let mut world = begin_with_seed(seed, Setting { application_ms: 0, ..Setting::default() });
+        connect(&mut world);
+        let id = order(
+            &mut world,
+            planned(1, OperationKind::SendLogs, |planned| {
+                planned.hardware.crashes = 1;
+                planned.hardware.latency_ms = 50_000;
+                planned.hardware.effect_percent = 100;
+            }),
+        );
+        let behind = plain(&mut world, 2, OperationKind::CheckUpdate);
+        assert!(is_completed(&verdict(&mut world, id)), "seed {seed}");
+        heard_too_early += world.counters.of("call", "answered to the next process");
+        assert_eq!(starts(&world, id), 2, "seed {seed}");
+        assert!(is_completed(&verdict(&mut world, behind)));
+        end(world);
+    }
+    assert!(heard_too_early > 0, "no attempt ran while the one before it was answered");
 }
 
 // Rule 10

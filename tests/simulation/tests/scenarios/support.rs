@@ -18,7 +18,12 @@ pub(crate) fn begin() -> World {
 }
 
 pub(crate) fn begin_with(setting: Setting) -> World {
-    World::new(Plan { seed: 7, setting, items: Vec::new() })
+    begin_with_seed(7, setting)
+}
+
+/// The same with another choice of what the setting leaves open.
+pub(crate) fn begin_with_seed(seed: u64, setting: Setting) -> World {
+    World::new(Plan { seed, setting, items: Vec::new() })
 }
 
 /// The same, once it is connected.

@@ -173,6 +173,7 @@ impl Terminal {
             | Effect::UploadAcked(_)
             | Effect::UploadRefused { .. }
             | Effect::Identity(_)
+            | Effect::Answer(_)
             | Effect::Stop => bail!("terminal {}: nobody asked for {effect:?}", self.number),
         }
         Ok(())

@@ -40,6 +40,7 @@ fn store_with_verdicts(n: usize, acked: bool) -> Store {
             boot_id: meta.boot_id,
             clock_trusted: true,
             origin: Origin::Cloud,
+            created_by: String::new(),
         }));
         store.reports.insert(seq, Report { seq, store_epoch: meta.store_epoch, report_id, body });
     }

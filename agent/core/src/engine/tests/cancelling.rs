@@ -93,7 +93,8 @@ fn a_cancelled_operation_does_not_call_for_its_restart() {
     let mut w = World::connected();
     w.dispatch(1, OperationKind::Reboot);
     w.cancel(1);
-    let effects = w.finish(1, CallOutcome::ReadyToRestart { instance: None });
+    let effects =
+        w.finish(1, CallOutcome::ReadyToRestart { instance: None, application_hangs: false });
     assert!(effects.restarts().is_empty());
     assert_eq!(w.failure(1).code, ErrorCode::Canceled);
 }
@@ -105,7 +106,7 @@ fn a_restart_that_was_cancelled_is_not_called_for_again_but_reported_if_it_came(
         let cancelled = || {
             let mut w = World::connected();
             w.dispatch(1, kind);
-            w.finish(1, CallOutcome::ReadyToRestart { instance: None });
+            w.finish(1, CallOutcome::ReadyToRestart { instance: None, application_hangs: false });
             assert!(w.cancel(1).has(&Effect::Cancel(id(1))));
             w
         };

@@ -46,6 +46,7 @@ fn finished(engine: &Engine, replayed: &Engine) {
 
 fn outbox(engine: &Engine, replayed: &Engine) {
     let (memory, replay) = (&engine.outbox, &replayed.outbox);
+    assert_eq!(memory.held(), replay.held());
     assert_eq!(memory.last(), replay.last());
     assert!(memory.acked() >= replay.acked());
     assert!(engine.lazy.meta || memory.acked() == replay.acked());

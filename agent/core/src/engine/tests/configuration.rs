@@ -79,9 +79,10 @@ fn what_is_wanted_is_saved_before_it_is_applied_and_saved_again_when_it_is_in_fo
 #[test]
 fn an_older_or_equal_revision_changes_nothing() {
     let mut w = configured(5);
-    for revision in [0, 4, 5] {
+    for revision in [1, 4, 5] {
         assert!(w.configuration(revision).is_empty());
     }
+    assert_eq!(w.configuration(0).error_codes(), ["INVALID_MESSAGE"]);
     w.configuration(7);
     assert!(w.configuration(6).is_empty(), "a newer one is pending");
 }

@@ -2,7 +2,7 @@
 
 use terminal_hal::{Failure, OperationId};
 
-use crate::engine::{Effect, StartOrder, Write};
+use crate::engine::{Effect, LocalAnswer, StartOrder, Write};
 use crate::protocol::{
     AgentFrame, ErrorFrame, EventName, Hello, Report, ReportBody, StatusFrame, VerdictStatus,
 };
@@ -69,6 +69,15 @@ impl Effects {
             _ => None,
         });
         configured.collect()
+    }
+
+    /// What became of requests at the terminal.
+    pub(super) fn answers(&self) -> Vec<&LocalAnswer> {
+        let answers = self.all.iter().filter_map(|effect| match effect {
+            Effect::Answer(answer) => Some(answer),
+            _ => None,
+        });
+        answers.collect()
     }
 
     pub(super) fn frames(&self) -> Vec<&AgentFrame> {

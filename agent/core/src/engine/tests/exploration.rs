@@ -261,7 +261,7 @@ impl Life {
                         CallOutcome::Deferred { retry_after_s: 30 }
                     }
                     2..=3 if matches!(kind, OperationKind::Reboot | OperationKind::Update) => {
-                        CallOutcome::ReadyToRestart { instance: None }
+                        CallOutcome::ReadyToRestart { instance: None, application_hangs: false }
                     }
                     _ => CallOutcome::Completed(Box::new(result(kind))),
                 };

@@ -6,7 +6,7 @@ use super::{
     samples::{MINUTE_MS, id, object, result},
     world::World,
 };
-use crate::engine::{CallOutcome, OperationState, Verification};
+use crate::engine::{CallOutcome, Event, OperationState, Verification};
 use crate::protocol::{CloudFrame, OperationFrame, UnfinishedState};
 
 fn cut_off(kind: OperationKind) -> (World, super::effects::Effects) {
@@ -106,6 +106,17 @@ fn an_answer_to_another_attempt_is_ignored() {
     assert!(w.verified_stray(1, 1, Verification::NotStarted).is_empty());
     assert_eq!(w.verified(1, Verification::NotStarted).starts(), [(id(1), 2)]);
     assert!(w.verified_stray(1, 2, Verification::NotStarted).is_empty(), "it runs already");
+}
+
+// Rule 9
+#[test]
+fn an_outcome_of_another_attempt_is_ignored() {
+    let (mut w, _) = cut_off(OperationKind::SendLogs);
+    let outcome = CallOutcome::Completed(Box::new(result(OperationKind::SendLogs)));
+    assert!(w.step(&Event::Finished { id: id(1), attempt: 1, outcome }).is_empty());
+    assert!(!w.has_verdict(id(1)));
+    w.complete(1);
+    assert_eq!(w.verdict(1).attempt, 2);
 }
 
 // Rule 11

@@ -24,7 +24,8 @@ const LIFE_DAYS: u64 = 90;
 fn resting() -> World {
     let mut w = world(Credentials::Enrolled(None));
     let newest = certificate(&w, LIFE_DAYS);
-    w.settings.credentials = Credentials::Enrolled(Some(Certificates { newest, before: None }));
+    w.settings.credentials =
+        Credentials::Enrolled(Some(Certificates { newest, before: None, on_probation: false }));
     w.restart();
     w
 }
@@ -33,7 +34,7 @@ fn resting() -> World {
 fn renewed() -> World {
     let mut w = resting();
     let newest = certificate(&w, LIFE_DAYS);
-    let both = Certificates { newest, before: Some(newest) };
+    let both = Certificates { newest, before: Some(newest), on_probation: false };
     w.settings.credentials = Credentials::Enrolled(Some(both));
     w.restart();
     w

@@ -11,10 +11,10 @@ use super::{
     world::World,
 };
 use crate::engine::{CallOutcome, Effect, Event, OperationState, Verification};
-use crate::protocol::{OperationFrame, TerminalState};
+use crate::protocol::{EventName, OperationFrame, TerminalState};
 
 fn ready() -> CallOutcome {
-    CallOutcome::ReadyToRestart { instance: Some("A".into()) }
+    CallOutcome::ReadyToRestart { instance: Some("A".into()), application_hangs: false }
 }
 
 /// Operation 1, of that kind, has called for its restart.
@@ -45,6 +45,21 @@ fn the_call_is_durable_before_it_is_made() {
         panic!("no call on record")
     };
     assert_eq!((call.boot_id, call.instance.as_deref()), (boot(1), Some("A")));
+}
+
+// Rule 10
+#[test]
+fn a_restart_that_nobody_holds_payments_for_is_told_in_the_same_commit() {
+    for application_hangs in [false, true] {
+        let mut w = World::connected();
+        w.dispatch(1, OperationKind::Reboot);
+        let ready = CallOutcome::ReadyToRestart { instance: None, application_hangs };
+        let effects = w.finish(1, ready);
+        assert_eq!(effects.appends(), 1);
+        assert_eq!(effects.restarts(), [(id(1), 1)]);
+        let events = if application_hangs { vec![EventName::ApplicationHangs] } else { vec![] };
+        assert_eq!(effects.events(), events);
+    }
 }
 
 // Rule 12

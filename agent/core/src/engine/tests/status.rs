@@ -3,7 +3,7 @@
 use terminal_hal::{
     OperationKind,
     operation::reboot::BootReason,
-    status::{PowerSource, Printer, TerminalHealth},
+    status::{PowerSource, Printer, ScreenView, Showing, TerminalHealth},
 };
 
 use super::{
@@ -54,6 +54,31 @@ fn a_change_that_matters_is_sent_at_once_and_figures_that_always_move_are_not() 
     let effects = observe(&mut w, no_paper);
     assert_eq!(effects.statuses()[0].needs_attention, [Attention::NoPaper]);
     assert_eq!(effects.appends(), 0);
+}
+
+#[test]
+fn what_is_on_the_screen_is_sent_when_it_changes_and_never_an_activation_code() {
+    let mut w = World::connected();
+    observe(&mut w, healthy());
+    let showing = |showing, text: &str| {
+        let screen = Some(ScreenView { showing, text: text.into() });
+        TerminalHealth { screen, ..healthy() }
+    };
+    for (health, told) in [
+        (showing(Showing::Menu, "reports"), "reports"),
+        (showing(Showing::Idle, "Velkommen"), "Velkommen"),
+        (showing(Showing::Payment, "4111 1111 1111 1111"), ""),
+        (showing(Showing::Message, "Activation code ACT-7X9K-2M4P"), ""),
+        (showing(Showing::Message, "ACT NOW"), "ACT NOW"),
+    ] {
+        let shown = health.screen.as_ref().unwrap().showing;
+        let effects = observe(&mut w, health.clone());
+        let sent = effects.statuses()[0].health.screen.clone();
+        assert_eq!(sent, Some(ScreenView { showing: shown, text: told.into() }));
+        assert!(observe(&mut w, health).is_empty(), "the same again is no news");
+    }
+    w.dispatch(1, OperationKind::OpenMenu);
+    assert!(w.complete(1).has(&Effect::ReadHealth), "a menu changes the screen");
 }
 
 #[test]

@@ -50,7 +50,7 @@ fn after_a_stop_nothing_is_sent_or_started_but_outcomes_are_journalled() {
         Event::Finished {
             id: id(1),
             attempt: 1,
-            outcome: CallOutcome::ReadyToRestart { instance: None },
+            outcome: CallOutcome::ReadyToRestart { instance: None, application_hangs: false },
         },
         Event::Finished {
             id: id(1),

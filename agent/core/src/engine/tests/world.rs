@@ -14,8 +14,8 @@ use super::{
     store::Store,
 };
 use crate::engine::{
-    ConfigurationOutcome, ConfigureOrder, Effect, Endpoint, Engine, Event, Identity, LinkEnd,
-    Moment, Monotonic, Settings,
+    Calendar, ConfigurationOutcome, ConfigureOrder, Effect, Endpoint, Engine, Event, Identity,
+    LinkEnd, Moment, Monotonic, Settings,
 };
 use crate::protocol::{CloudFrame, ReportId, Seq, SessionId, StoreEpoch, Welcome, encode};
 
@@ -30,6 +30,8 @@ pub(super) struct World {
     pub(super) monotonic: u64,
     pub(super) wall: u64,
     pub(super) wall_trusted: bool,
+    /// What the schedule says at a wall time; there is none where this is absent.
+    pub(super) calendar: Option<fn(u64) -> Option<Calendar>>,
     /// By how much the cloud's clock is ahead.
     pub(super) cloud_ahead_ms: u64,
     /// Whether the cloud answers pings.
@@ -58,6 +60,7 @@ impl World {
             monotonic: Monotonic(0),
             wall: Timestamp::default(),
             wall_trusted: true,
+            calendar: None,
             entropy: seed,
         };
         let engine =
@@ -70,6 +73,7 @@ impl World {
             monotonic: HOUR_MS,
             wall: 20_000 * DAY_MS,
             wall_trusted: true,
+            calendar: None,
             cloud_ahead_ms: 0,
             answers_pings: true,
             jitter: None,
@@ -96,6 +100,7 @@ impl World {
             monotonic: Monotonic(self.monotonic),
             wall: Timestamp::from_unix_ms(self.wall),
             wall_trusted: self.wall_trusted,
+            calendar: self.calendar.and_then(|calendar| calendar(self.wall)),
             entropy: 0,
         }
     }

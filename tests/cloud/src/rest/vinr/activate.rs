@@ -9,6 +9,7 @@ use axum::{
     http::{HeaderMap, StatusCode},
 };
 use serde_json::Value;
+use terminal_core::protocol::is_activation_code;
 use terminal_hal::ErrorCode;
 
 use super::check_location;
@@ -22,7 +23,6 @@ use crate::{
         error::ApiError,
         problems::Fields,
     },
-    secret,
     state::Shared,
     vinr::{self, Kind},
 };
@@ -37,7 +37,7 @@ pub(in crate::rest) async fn activate(
     let mut fields = Fields::form_or_json(&headers, &body)?;
     let code = fields.required_line("activationCode", 64);
     let location = fields.id("locationId", Kind::Location);
-    if code.as_ref().is_some_and(|code| !secret::is_activation_code(code)) {
+    if code.as_ref().is_some_and(|code| !is_activation_code(code)) {
         fields.problem("activationCode", "want a code such as ACT-7X9K-2M4P");
     }
     let code = fields.finish(code)?;

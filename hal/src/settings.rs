@@ -1,21 +1,25 @@
-//! What is wrong with a configuration: everything at once, each with its path.
+//! The settings that both ends know, and what is wrong with a configuration: everything at once, each
+//! with its path, what is there and the limit.
+//!
+//! The sections are `tip`, `receipt`, `display` and `offlineMode`. An application may have more, of
+//! which it alone knows the limits; so [`problems`] and [`unknown`] are apart. `null` is the same as
+//! absent.
 
 use serde_json::{Map, Value};
 
-use super::totals::CURRENCY;
 use crate::{
-    api::SettingProblem,
+    operation::{SettingProblem, configure::PROBLEMS_MAX},
     text::{bounded, line_problem},
 };
 
-/// Problems that are listed; more help nobody.
-const PROBLEMS_MAX: usize = 32;
 /// Tip suggestions that fit on the screen.
 const SUGGESTIONS_MAX: usize = 4;
-/// Characters that fit on the idle screen.
-const IDLE_CHARS_MAX: usize = 60;
+/// Largest tip suggestion in percent.
+const TIP_PERCENT_MAX: u64 = 100;
 /// Largest tip suggestion, in minor units.
 const TIP_AMOUNT_MAX: u64 = 1_000_000;
+/// Characters that fit on the idle screen.
+const IDLE_CHARS_MAX: usize = 60;
 /// Largest offline payment, in minor units.
 const OFFLINE_AMOUNT_MAX: u64 = 100_000_000;
 /// Longest offline queue.
@@ -23,18 +27,43 @@ const OFFLINE_QUEUE_MAX: u64 = 10_000;
 
 const CHANNELS: [&str; 3] = ["print", "email", "sms"];
 
-/// Every problem of a configuration.
-pub(super) fn problems(config: &Map<String, Value>, has_printer: bool) -> Vec<SettingProblem> {
+/// Every section with its fields.
+const KNOWN: [(&str, &[&str]); 4] = [
+    ("tip", &["mode", "suggestions", "allowCustom", "smartThreshold", "currency"]),
+    ("receipt", &["channels", "requireConsent"]),
+    ("display", &["idleMessage"]),
+    ("offlineMode", &["enabled", "maxAmount", "maxQueue", "maxTotalAmount", "currency"]),
+];
+
+/// Every known setting that is beyond its limits, at most [`PROBLEMS_MAX`].
+pub fn problems(config: &Map<String, Value>) -> Vec<SettingProblem> {
     let mut check = Check { problems: Vec::new() };
-    for name in config.keys() {
-        if !["tip", "receipt", "display", "offlineMode"].contains(&name.as_str()) {
-            check.add(name, "UNKNOWN_SETTING", "want tip, receipt, display or offlineMode");
-        }
-    }
     check.tip(config);
-    check.receipt(config, has_printer);
+    check.receipt(config);
     check.display(config);
     check.offline_mode(config);
+    check.problems
+}
+
+/// Every setting that is not one of the known ones, at most [`PROBLEMS_MAX`].
+pub fn unknown(config: &Map<String, Value>) -> Vec<SettingProblem> {
+    let mut check = Check { problems: Vec::new() };
+    for (name, value) in config {
+        let Some((_, fields)) = KNOWN.iter().find(|(known, _)| known == name) else {
+            check.add(
+                name,
+                "UNKNOWN_SETTING",
+                format!("want {}", KNOWN.map(|(n, _)| n).join(", ")),
+            );
+            continue;
+        };
+        for field in value.as_object().into_iter().flat_map(Map::keys) {
+            if !fields.contains(&field.as_str()) {
+                let message = format!("want {}", fields.join(", "));
+                check.add(&format!("{name}.{field}"), "UNKNOWN_SETTING", message);
+            }
+        }
+    }
     check.problems
 }
 
@@ -54,17 +83,16 @@ impl Check {
     }
 
     fn tip(&mut self, config: &Map<String, Value>) {
-        let known = ["mode", "suggestions", "allowCustom", "smartThreshold", "currency"];
-        let Some(tip) = self.section(config, "tip", &known) else { return };
+        let Some(tip) = self.section(config, "tip") else { return };
         let mode = self.choice(tip, "tip.mode", &["percentage", "fixed"]);
         self.boolean(tip, "tip.allowCustom");
         self.integer(tip, "tip.smartThreshold", 0, OFFLINE_AMOUNT_MAX);
-        self.choice(tip, "tip.currency", &[CURRENCY]);
+        self.currency(tip, "tip.currency");
         let Some(suggestions) = present(tip, "tip.suggestions") else { return };
         if present(tip, "tip.mode").is_none() {
             self.add("tip.mode", "MISSING", "want percentage or fixed beside suggestions");
         }
-        let max = if mode == Some("fixed") { TIP_AMOUNT_MAX } else { 100 };
+        let max = if mode == Some("fixed") { TIP_AMOUNT_MAX } else { TIP_PERCENT_MAX };
         self.suggestions(suggestions, max);
     }
 
@@ -87,9 +115,8 @@ impl Check {
         }
     }
 
-    fn receipt(&mut self, config: &Map<String, Value>, has_printer: bool) {
-        let known = ["channels", "requireConsent"];
-        let Some(receipt) = self.section(config, "receipt", &known) else { return };
+    fn receipt(&mut self, config: &Map<String, Value>) {
+        let Some(receipt) = self.section(config, "receipt") else { return };
         self.boolean(receipt, "receipt.requireConsent");
         let path = "receipt.channels";
         let Some(channels) = present(receipt, path) else { return };
@@ -111,9 +138,6 @@ impl Check {
                 Some(_) if list.iter().take(index).any(|before| before == channel) => {
                     self.add(&path, "NOT_UNIQUE", format!("{channel} is there twice"));
                 }
-                Some("print") if !has_printer => {
-                    self.add(&path, "UNSUPPORTED_BY_HARDWARE", "this terminal has no printer");
-                }
                 Some(_) => {}
                 None => self.wrong_type(&path, channel, "print, email or sms"),
             }
@@ -121,7 +145,7 @@ impl Check {
     }
 
     fn display(&mut self, config: &Map<String, Value>) {
-        let Some(display) = self.section(config, "display", &["idleMessage"]) else { return };
+        let Some(display) = self.section(config, "display") else { return };
         let path = "display.idleMessage";
         let Some(message) = present(display, path) else { return };
         let Some(text) = message.as_str() else {
@@ -134,13 +158,12 @@ impl Check {
     }
 
     fn offline_mode(&mut self, config: &Map<String, Value>) {
-        let known = ["enabled", "maxAmount", "maxQueue", "maxTotalAmount", "currency"];
-        let Some(offline) = self.section(config, "offlineMode", &known) else { return };
+        let Some(offline) = self.section(config, "offlineMode") else { return };
         let enabled = self.boolean(offline, "offlineMode.enabled");
         self.integer(offline, "offlineMode.maxAmount", 0, OFFLINE_AMOUNT_MAX);
         self.integer(offline, "offlineMode.maxQueue", 1, OFFLINE_QUEUE_MAX);
         self.integer(offline, "offlineMode.maxTotalAmount", 0, OFFLINE_AMOUNT_MAX);
-        self.choice(offline, "offlineMode.currency", &[CURRENCY]);
+        self.currency(offline, "offlineMode.currency");
         for path in ["offlineMode.maxAmount", "offlineMode.maxQueue"] {
             if enabled == Some(true) && present(offline, path).is_none() {
                 self.add(path, "MISSING", "required while offlineMode is enabled");
@@ -148,23 +171,25 @@ impl Check {
         }
     }
 
-    /// A section, with a problem for each field that it should not have.
     fn section<'a>(
         &mut self,
         config: &'a Map<String, Value>,
         name: &str,
-        known: &[&str],
     ) -> Option<&'a Map<String, Value>> {
         let value = present(config, name)?;
-        let Some(section) = value.as_object() else {
+        if !value.is_object() {
             self.wrong_type(name, value, "an object");
-            return None;
-        };
-        for field in section.keys().filter(|field| !known.contains(&field.as_str())) {
-            let message = format!("want {}", known.join(", "));
-            self.add(&format!("{name}.{field}"), "UNKNOWN_SETTING", message);
         }
-        Some(section)
+        value.as_object()
+    }
+
+    fn currency(&mut self, section: &Map<String, Value>, path: &str) {
+        let Some(value) = present(section, path) else { return };
+        let is_code =
+            |code: &str| code.len() == 3 && code.bytes().all(|letter| letter.is_ascii_uppercase());
+        if !value.as_str().is_some_and(is_code) {
+            self.add(path, "UNSUPPORTED_VALUE", got(value, "three capital letters"));
+        }
     }
 
     fn boolean(&mut self, section: &Map<String, Value>, path: &str) -> Option<bool> {
@@ -221,4 +246,57 @@ fn present<'a>(section: &'a Map<String, Value>, path: &str) -> Option<&'a Value>
 
 fn got(value: &Value, wanted: &str) -> String {
     format!("got {}, want {wanted}", bounded(&value.to_string(), 40))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn paths(config: Value) -> Vec<String> {
+        let config = config.as_object().unwrap();
+        let found = [unknown(config), problems(config)].concat();
+        found.into_iter().map(|problem| problem.path).collect()
+    }
+
+    #[test]
+    fn the_limits_hold_at_n_and_n_plus_one() {
+        let good = json!({
+            "tip": { "mode": "percentage", "suggestions": [1, 15, 20, 100] },
+            "receipt": { "channels": ["print", "email", "sms"], "requireConsent": true },
+            "display": { "idleMessage": "å".repeat(60) },
+            "offlineMode": { "enabled": true, "maxAmount": 100_000_000, "maxQueue": 10_000 },
+        });
+        assert_eq!(paths(good), Vec::<String>::new());
+        let fixed = json!({ "tip": { "mode": "fixed", "suggestions": [1_000_000] } });
+        assert_eq!(paths(fixed), Vec::<String>::new());
+        for (config, path) in [
+            (
+                json!({ "tip": { "mode": "fixed", "suggestions": [1, 2, 3, 4, 5] } }),
+                "tip.suggestions[4]",
+            ),
+            (
+                json!({ "tip": { "mode": "percentage", "suggestions": [101] } }),
+                "tip.suggestions[0]",
+            ),
+            (json!({ "tip": { "mode": "fixed", "suggestions": [5, 5] } }), "tip.suggestions[1]"),
+            (json!({ "tip": { "mode": "fixed", "suggestions": [0] } }), "tip.suggestions[0]"),
+            (json!({ "tip": { "suggestions": [1] } }), "tip.mode"),
+            (json!({ "tip": { "mode": "free" } }), "tip.mode"),
+            (json!({ "tip": { "currency": "nok" } }), "tip.currency"),
+            (json!({ "receipt": { "channels": [] } }), "receipt.channels"),
+            (json!({ "receipt": { "channels": ["fax"] } }), "receipt.channels[0]"),
+            (json!({ "receipt": { "channels": ["sms", "sms"] } }), "receipt.channels[1]"),
+            (json!({ "receipt": { "requireConsent": 1 } }), "receipt.requireConsent"),
+            (json!({ "display": { "idleMessage": "å".repeat(61) } }), "display.idleMessage"),
+            (json!({ "offlineMode": { "enabled": true, "maxQueue": 1 } }), "offlineMode.maxAmount"),
+            (json!({ "offlineMode": { "maxQueue": 10_001 } }), "offlineMode.maxQueue"),
+            (json!({ "offlineMode": { "maxAmount": 100_000_001 } }), "offlineMode.maxAmount"),
+            (json!({ "colour": "red" }), "colour"),
+            (json!({ "display": { "font": 1 } }), "display.font"),
+        ] {
+            assert_eq!(paths(config.clone()), [path], "{config}");
+        }
+    }
 }

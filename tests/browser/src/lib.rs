@@ -1,4 +1,4 @@
-//! A headless Chromium, driven over its debugging protocol.
+//! A headless Chromium, driven over its debugging protocol. For tests: whatever goes wrong is a panic.
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -14,16 +14,17 @@ use tokio_tungstenite::{
     tungstenite::{Message, protocol::WebSocketConfig},
 };
 
-use crate::bench::SOON;
+/// What a page does must be seen within this.
+pub const SOON: Duration = Duration::from_secs(30);
 
 /// Ends with the test.
-pub(crate) struct Browser {
+pub struct Browser {
     child: Child,
     socket: WebSocketStream<TcpStream>,
     session: Option<String>,
     calls: u64,
     /// Exceptions that no script caught, and what the policy forbade.
-    pub(crate) complaints: Vec<Value>,
+    pub complaints: Vec<Value>,
     _profile: tempfile::TempDir,
 }
 
@@ -36,7 +37,7 @@ impl Drop for Browser {
 
 impl Browser {
     /// A page at `url`; `None`, with a message, on a machine without Chromium.
-    pub(crate) async fn open(url: &str) -> Option<Self> {
+    pub async fn open(url: &str) -> Option<Self> {
         let profile = tempfile::tempdir().unwrap();
         let Some(mut child) = start(&profile) else {
             let required = std::env::var_os("BROWSER_REQUIRED").is_some();
@@ -74,7 +75,8 @@ impl Browser {
         Some(browser)
     }
 
-    pub(crate) async fn call(&mut self, method: &str, params: Value) -> Value {
+    /// Calls a method of the debugging protocol and gives its result.
+    pub async fn call(&mut self, method: &str, params: Value) -> Value {
         self.calls += 1;
         let mut call = json!({ "id": self.calls, "method": method, "params": params });
         if let Some(session) = &self.session {
@@ -98,7 +100,7 @@ impl Browser {
     }
 
     /// The value of an expression.
-    pub(crate) async fn eval(&mut self, expression: &str) -> Value {
+    pub async fn eval(&mut self, expression: &str) -> Value {
         let call = json!({ "expression": expression, "returnByValue": true });
         let answer = self.call("Runtime.evaluate", call).await;
         assert!(answer.get("exceptionDetails").is_none(), "{expression}: {answer}");
@@ -106,7 +108,7 @@ impl Browser {
     }
 
     /// Waits until an expression is true.
-    pub(crate) async fn until(&mut self, expression: &str) {
+    pub async fn until(&mut self, expression: &str) {
         let deadline = tokio::time::Instant::now() + SOON;
         while self.eval(expression).await != true {
             assert!(tokio::time::Instant::now() < deadline, "never: {expression}");
@@ -114,8 +116,35 @@ impl Browser {
         }
     }
 
+    /// Types a text into a field of a form and submits the form.
+    pub async fn submit(&mut self, form: &str, field: &str, text: &str) {
+        let script = format!(
+            "document.querySelector('#{form} [name={field}]').value = {};
+             document.getElementById('{form}').requestSubmit(); true",
+            json!(text)
+        );
+        self.eval(&script).await;
+    }
+
+    /// Waits until the element of that id has a text in it.
+    pub async fn until_says(&mut self, id: &str, text: &str) {
+        let says = format!("document.getElementById('{id}').textContent.includes({})", json!(text));
+        self.until(&says).await;
+    }
+
+    /// Presses the button of that name in the row of buttons, by keyboard.
+    pub async fn press(&mut self, name: &str) {
+        let focus = format!(
+            "[...document.querySelectorAll('#buttons button')]
+                .find((it) => it.textContent === {}).focus(); true",
+            json!(name)
+        );
+        self.eval(&focus).await;
+        self.enter().await;
+    }
+
     /// Presses the Enter key.
-    pub(crate) async fn enter(&mut self) {
+    pub async fn enter(&mut self) {
         for kind in ["keyDown", "keyUp"] {
             let mut event = json!({
                 "type": kind, "key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13,
@@ -132,7 +161,10 @@ fn start(profile: &tempfile::TempDir) -> Option<Child> {
     ["chromium", "chromium-browser", "google-chrome"].into_iter().find_map(|program| {
         Command::new(program)
             .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run"])
-            .args(["--disable-dev-shm-usage", "--remote-debugging-port=0"])
+            .args(["--disable-dev-shm-usage", "--remote-debugging-port=0", "--disable-quic"])
+            .args(["--disable-background-networking", "--disable-component-update"])
+            // The simulated cloud has a throw-away authority.
+            .args(["--disable-sync", "--ignore-certificate-errors"])
             .arg(format!("--user-data-dir={}", profile.path().display()))
             .arg("about:blank")
             .stdout(Stdio::null())
