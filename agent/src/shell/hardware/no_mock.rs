@@ -9,7 +9,6 @@ use super::{HardwareNews, RunError};
 use crate::config::Config;
 
 /// Nothing: a configuration that names it was refused.
-#[expect(clippy::unnecessary_wraps, reason = "that of the simulated terminal can fail")]
 pub(super) fn open(
     _: &Config,
     _: &Arc<Notify>,
