@@ -6,7 +6,7 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, ErrorKind, Write as _},
     os::unix::fs::OpenOptionsExt as _,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 /// Writes beside the file, syncs, renames, and syncs the folder. Only the owner may read it.
@@ -14,14 +14,25 @@ use std::{
 /// # Errors
 /// What the file system says; the file is then as it was.
 pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".new");
+    fs::rename(write_beside(path, content)?, path)?;
+    sync_parent(path)
+}
+
+/// The first half of [`replace`]: gives the file that is to be renamed.
+pub(crate) fn write_beside(path: &Path, content: &[u8]) -> io::Result<PathBuf> {
+    let beside = beside(path);
     let mut file =
         OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
     file.write_all(content)?;
     file.sync_all()?;
-    fs::rename(&beside, path)?;
-    sync_parent(path)
+    Ok(beside)
+}
+
+/// Where the next edition of a file is made.
+pub(crate) fn beside(path: &Path) -> PathBuf {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".new");
+    beside.into()
 }
 
 /// Deletes a file that may be there.

@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "schema")]
+use crate::schema::LINE;
 use crate::text::{REASON_CHARS_MAX, bounded};
 
 macro_rules! catalogue {
@@ -202,7 +204,10 @@ pub struct Failure {
     /// The stable code.
     pub code: ErrorCode,
     /// 1 to 256 characters for the person who reads the dashboard.
-    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = REASON_CHARS_MAX), regex(pattern = crate::schema::LINE)))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(length(min = 1, max = REASON_CHARS_MAX), regex(pattern = LINE))
+    )]
     pub failure_reason: String,
     /// Whether trying again unchanged may succeed.
     pub retryable: bool,

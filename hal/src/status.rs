@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "schema")]
+use crate::schema::LINE;
 use crate::{
     Timestamp,
     text::{CURRENCY_CHARS, NAME_CHARS_MAX, bounded, line_problem},
@@ -28,7 +30,10 @@ pub struct TerminalHealth {
     pub storage_free_bytes: Option<u64>,
     /// That of the hottest part, in whole degrees Celsius, -60 to 150.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(range(min = *TEMPERATURE_C.start(), max = *TEMPERATURE_C.end())))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(range(min = *TEMPERATURE_C.start(), max = *TEMPERATURE_C.end()))
+    )]
     pub temperature_c: Option<i16>,
     /// State of the printer.
     pub printer: Option<Printer>,
@@ -45,6 +50,9 @@ pub struct TerminalHealth {
     /// What is on the screen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub screen: Option<ScreenView>,
+    /// The agent has locked, and the payment application has not confirmed it. Only the agent knows.
+    #[serde(skip)]
+    pub lock_unconfirmed: bool,
 }
 
 impl TerminalHealth {
@@ -64,6 +72,7 @@ impl TerminalHealth {
             locked: self.locked || other.locked,
             tampered: self.tampered || other.tampered,
             screen: self.screen.or(other.screen),
+            lock_unconfirmed: self.lock_unconfirmed || other.lock_unconfirmed,
         }
     }
 
@@ -100,15 +109,31 @@ pub const SCREEN_TEXT_CHARS_MAX: usize = 60;
 
 /// What somebody in front of the terminal sees: the kind of screen, and the one line that matters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(transform = no_text_of_a_payment)
+)]
 pub struct ScreenView {
     /// What is in front.
     pub showing: Showing,
     /// The idle message, the message of the lock, the message that was asked for, or the name of
     /// the menu. Never anything of a payment.
     #[serde(default, skip_serializing_if = "String::is_empty")]
-    #[cfg_attr(feature = "schema", schemars(length(max = SCREEN_TEXT_CHARS_MAX), regex(pattern = crate::schema::LINE)))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(length(max = SCREEN_TEXT_CHARS_MAX), regex(pattern = LINE))
+    )]
     pub text: String,
+}
+
+#[cfg(feature = "schema")]
+fn no_text_of_a_payment(schema: &mut schemars::Schema) {
+    let either = serde_json::json!([
+        { "properties": { "showing": { "not": { "const": "payment" } } } },
+        { "properties": { "text": { "maxLength": 0 } } },
+    ]);
+    schema.insert("anyOf".to_owned(), either);
 }
 
 /// What kind of screen is in front.
@@ -209,7 +234,7 @@ pub struct OfflineQueue {
     /// Their sum.
     pub amount: i64,
     /// ISO 4217.
-    #[cfg_attr(feature = "schema", schemars(length(max = CURRENCY_CHARS), regex(pattern = crate::schema::LINE)))]
+    #[cfg_attr(feature = "schema", schemars(length(max = CURRENCY_CHARS), regex(pattern = LINE)))]
     pub currency: String,
     /// When the oldest was taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -221,7 +246,7 @@ pub struct OfflineQueue {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Batch {
     /// Its id.
-    #[cfg_attr(feature = "schema", schemars(length(max = NAME_CHARS_MAX), regex(pattern = crate::schema::LINE)))]
+    #[cfg_attr(feature = "schema", schemars(length(max = NAME_CHARS_MAX), regex(pattern = LINE)))]
     pub id: String,
     /// When it was opened.
     pub opened_at: Timestamp,

@@ -56,6 +56,19 @@ mod tests {
     }
 
     #[test]
+    fn the_shipped_file_shows_every_key_with_a_value_that_works() {
+        let shipped = include_str!("../../../packaging/agent.toml");
+        let (_, section) = shipped.split_once("# [schedule]\n").unwrap();
+        let (section, _) = section.split_once("\n\n").unwrap();
+        let keys = section.lines().filter_map(|line| line.strip_prefix("# "));
+        let keys = keys.filter(|line| line.contains(" = ")).collect::<Vec<_>>();
+        assert_eq!(keys.len(), 3, "{keys:?}");
+        // Not every machine that builds this has a table of time zones.
+        let text = keys.join("\n").replace("Europe/Oslo", "CET-1CEST,M3.5.0,M10.5.0/3");
+        assert_eq!(problems(&text), Vec::<String>::new());
+    }
+
+    #[test]
     fn every_problem_names_its_key_and_what_would_be_right() {
         assert_eq!(problems("end-of-day = \"23:30\"\ntime-zone = \"UTC0\""), Vec::<String>::new());
         let wrong =

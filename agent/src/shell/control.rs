@@ -149,11 +149,11 @@ async fn serve_one(
     let mut line = String::new();
     BufReader::new((&mut stream).take(REQUEST_BYTES_MAX)).read_line(&mut line).await?;
     let uid = peer.uid();
-    let answer = match right(&peer, &groups, config) {
-        Right::Nothing => refusal(&format!(
-            "user {uid} may not ask; add it to the agent's group or control.readers"
-        )),
-        right => answer_to(&line, uid, right, calls).await?,
+    let right = right(&peer, &groups, config);
+    let answer = if right >= Right::Read {
+        answer_to(&line, uid, right, calls).await?
+    } else {
+        refusal(&format!("user {uid} may not ask; add it to the agent's group or control.readers"))
     };
     let mut line = answer.to_string();
     line.push('\n');

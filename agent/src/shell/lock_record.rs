@@ -4,7 +4,7 @@
 //! it is unlocked. That it is missing unlocks nothing.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     fs,
     io::{self, ErrorKind},
     path::{Path, PathBuf},
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use terminal_hal::{
     BootId, OperationId, Timestamp, durable, operation::LockParameters, vendor::StandingLock,
 };
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use uuid::Uuid;
 
 /// Format of the file.
@@ -42,6 +42,10 @@ pub(super) struct LockRecord {
     /// What the bridge locks an application with that comes back.
     standing: watch::Sender<Option<StandingLock>>,
     boot_id: RefCell<Option<BootId>>,
+    /// The application was told and has not said that it is locked.
+    unconfirmed: Cell<bool>,
+    /// Held from a change of the record to the answer of the application, or the other way round.
+    pub(super) turn: Mutex<()>,
 }
 
 impl LockRecord {
@@ -60,6 +64,8 @@ impl LockRecord {
             locked: RefCell::new(locked),
             standing: watch::Sender::new(None),
             boot_id: RefCell::new(None),
+            unconfirmed: Cell::new(false),
+            turn: Mutex::new(()),
         };
         // Whether a boot has cleared it is not known yet.
         if !record.locked.borrow().as_ref().is_some_and(Locked::ends_with_boot) {
@@ -88,6 +94,16 @@ impl LockRecord {
     /// Whether the terminal has to be locked.
     pub(super) fn is_locked(&self) -> bool {
         self.locked.borrow().is_some()
+    }
+
+    /// Whether the application has not confirmed the lock that is on record.
+    pub(super) fn is_unconfirmed(&self) -> bool {
+        self.is_locked() && self.unconfirmed.get()
+    }
+
+    /// What the application has said, or not, when it was told to lock.
+    pub(super) fn confirm(&self, is_confirmed: bool) {
+        self.unconfirmed.set(!is_confirmed);
     }
 
     /// Whether an application that connects now is locked.

@@ -12,6 +12,7 @@ mod control;
 mod executor;
 mod hardware;
 mod journal;
+mod lock_again;
 mod lock_record;
 mod requests;
 mod run;

@@ -22,8 +22,9 @@ use super::{
     batch,
     clock::{self, LastGoodTime},
     control::{self, ControlCall, ControlRequest, Facts},
-    executor::{Executor, Hardware, lock_again},
+    executor::{Executor, Hardware},
     hardware::{self, HardwareNews},
+    lock_again::LockAgain,
     lock_record::LockRecord,
     requests::{self, Requests},
     screen::Screen,
@@ -150,7 +151,7 @@ impl Shell {
             path: config.store.directory.display().to_string(),
             source,
         })?;
-        let lock = LockRecord::load(config.store.directory.join("terminal-lock.json"));
+        let lock = Rc::new(LockRecord::load(config.store.directory.join("terminal-lock.json")));
         let OpenedStore { store, snapshot, damage } =
             Store::open(&config.store.directory.join("store"), limits)?;
         let rebooting = Arc::new(Notify::new());
@@ -167,9 +168,12 @@ impl Shell {
         // The bridge locks an application that connects, if it knew then that it has to.
         let is_told = lock.is_standing() && hardware::is_vendor(config.hal.payments);
         lock.booted(hal.power.is_some().then_some(boot_id));
-        // What is unfinished is run again at once, and given up if it never ends.
-        if !is_told && !is_lock_unfinished(&snapshot) {
-            lock_again(hal.payments.as_deref(), &lock).await;
+        if let Some(payments) = hal.payments.clone().filter(|_| !is_told) {
+            let tries = config.store.directory.join("terminal-lock-tries");
+            let again = LockAgain::new(payments, Rc::clone(&lock), tries);
+            // What is unfinished is run again at once, and given up if it never ends.
+            again.at_start(is_lock_unfinished(&snapshot)).await;
+            tasks.spawn_local(again.later());
         }
         let access = Access::open(&config, &verification_clock)?;
         let identity = Identity {

@@ -277,7 +277,8 @@ fn sync_data(medium: &dyn Medium, file: &File, path: &Path) -> Result<(), StoreE
     medium.sync_data(file).map_err(|source| StoreError::Unsynced { path, source })
 }
 
-fn wait_until_released(path: &Path) -> Result<(), StoreError> {
+/// sled gives its lock up when its last thread has ended, which is later than the end of its `Db`.
+pub(super) fn wait_until_released(path: &Path) -> Result<(), StoreError> {
     for _ in 0..RELEASE_TRIES_MAX {
         let file = File::open(path).during("opening", path)?;
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {

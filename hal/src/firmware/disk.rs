@@ -3,16 +3,16 @@
 //! Tests cut the power between any two of them.
 
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, Read as _, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, symlink},
-    path::{Path, PathBuf},
+    fs::{self, File},
+    io::{self, Read as _},
+    os::unix::fs::{DirBuilderExt as _, symlink},
+    path::Path,
 };
 
 use nix::sys::statvfs::statvfs;
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{ErrorCode, Failure};
+use crate::{ErrorCode, Failure, durable};
 
 /// Longest record.
 const RECORD_BYTES_MAX: u64 = 256 << 10;
@@ -43,13 +43,8 @@ impl Disk {
 
     /// Replaces a file as a whole: after a power cut it is the old one or the new one.
     pub(super) fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        let new = beside(path);
         self.step()?;
-        let mut file = OpenOptions::new();
-        let file = file.write(true).create(true).truncate(true).mode(0o600);
-        let mut file = file.open(&new)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
+        let new = durable::write_beside(path, bytes)?;
         self.rename(&new, path)
     }
 
@@ -60,7 +55,7 @@ impl Disk {
 
     /// Points a symbolic link elsewhere, in one step.
     pub(super) fn relink(&self, path: &Path, target: &str) -> io::Result<()> {
-        let new = beside(path);
+        let new = durable::beside(path);
         self.remove(&new)?;
         self.step()?;
         symlink(target, &new)?;
@@ -71,24 +66,20 @@ impl Disk {
     pub(super) fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.step()?;
         fs::rename(from, to)?;
-        sync_parent(to)
+        durable::sync_parent(to)
     }
 
     /// Durable when it returns; what is not there is removed already.
     pub(super) fn remove(&self, path: &Path) -> io::Result<()> {
         self.step()?;
-        match fs::remove_file(path) {
-            Ok(()) => sync_parent(path),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(error),
-        }
+        durable::remove(path)
     }
 
     /// With everything in it; what is not there is removed already.
     pub(super) fn remove_folder(&self, path: &Path) -> io::Result<()> {
         self.step()?;
         match fs::remove_dir_all(path) {
-            Ok(()) => sync_parent(path),
+            Ok(()) => durable::sync_parent(path),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(error),
         }
@@ -135,14 +126,4 @@ pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other)
-}
-
-fn beside(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".new");
-    name.into()
-}
-
-fn sync_parent(path: &Path) -> io::Result<()> {
-    File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
 }

@@ -53,6 +53,7 @@ fn snapshot(shared: &Shared) -> TerminalHealth {
         locked: state.lock.is_some(),
         tampered: script.tampered,
         screen: Some(screen::view(shared)),
+        lock_unconfirmed: false,
     }
 }
 

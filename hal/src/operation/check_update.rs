@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{InvalidParameters, Validate, check_line, check_range};
+#[cfg(feature = "schema")]
+use crate::schema::LINE;
 use crate::{
     ErrorCode, Timestamp,
     text::{NAME_CHARS_MAX, bounded},
@@ -21,7 +23,13 @@ pub struct CheckUpdateParameters {
     /// Release channel.
     pub channel: Channel,
     /// Only these components; all when empty. At most 16.
-    #[cfg_attr(feature = "schema", schemars(length(max = UPDATES_MAX), inner(length(min = 1, max = NAME_CHARS_MAX), regex(pattern = crate::schema::LINE))))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(
+            length(max = UPDATES_MAX),
+            inner(length(min = 1, max = NAME_CHARS_MAX), regex(pattern = LINE))
+        )
+    )]
     pub components: Vec<String>,
 }
 
@@ -73,7 +81,7 @@ pub struct ComponentVersion {
     /// Which.
     pub component: Component,
     /// Its version, at most 64 characters.
-    #[cfg_attr(feature = "schema", schemars(length(max = NAME_CHARS_MAX), regex(pattern = crate::schema::LINE)))]
+    #[cfg_attr(feature = "schema", schemars(length(max = NAME_CHARS_MAX), regex(pattern = LINE)))]
     pub version: String,
 }
 
@@ -99,12 +107,12 @@ pub struct AvailableUpdate {
     /// Which component.
     pub component: Component,
     /// To which version.
-    #[cfg_attr(feature = "schema", schemars(length(max = NAME_CHARS_MAX), regex(pattern = crate::schema::LINE)))]
+    #[cfg_attr(feature = "schema", schemars(length(max = NAME_CHARS_MAX), regex(pattern = LINE)))]
     pub version: String,
     /// Size of the download.
     pub size_bytes: u64,
     /// SHA-256 of the download, 64 hex digits.
-    #[cfg_attr(feature = "schema", schemars(length(max = NAME_CHARS_MAX), regex(pattern = crate::schema::LINE)))]
+    #[cfg_attr(feature = "schema", schemars(length(max = NAME_CHARS_MAX), regex(pattern = LINE)))]
     pub sha256: String,
     /// Whether the merchant may put it off.
     pub mandatory: bool,
@@ -118,7 +126,10 @@ pub struct AvailableUpdate {
     pub requires_reboot: bool,
     /// Release notes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(length(max = NOTES_URL_CHARS_MAX), regex(pattern = crate::schema::LINE)))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(length(max = NOTES_URL_CHARS_MAX), regex(pattern = LINE))
+    )]
     pub notes_url: Option<String>,
     /// Whether it closes a security hole.
     pub security_fix: bool,

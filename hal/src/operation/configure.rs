@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{InvalidParameters, Validate, check_range};
+#[cfg(feature = "schema")]
+use crate::schema::LINE;
 use crate::text::{NAME_CHARS_MAX, bounded};
 
 /// Most paths that a result lists.
@@ -40,11 +42,17 @@ pub struct ConfigureResult {
     /// The revision that is in force.
     pub revision: u64,
     /// SHA-256 of the effective configuration, 64 lower-case hex digits.
-    #[cfg_attr(feature = "schema", schemars(length(max = NAME_CHARS_MAX), regex(pattern = crate::schema::LINE)))]
+    #[cfg_attr(feature = "schema", schemars(length(max = NAME_CHARS_MAX), regex(pattern = LINE)))]
     pub sha256: String,
     /// What changed, such as `tip.mode`; at most [`PATHS_MAX`].
     #[serde(default)]
-    #[cfg_attr(feature = "schema", schemars(length(max = PATHS_MAX), inner(length(max = NAME_CHARS_MAX), regex(pattern = crate::schema::LINE))))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(
+            length(max = PATHS_MAX),
+            inner(length(max = NAME_CHARS_MAX), regex(pattern = LINE))
+        )
+    )]
     pub applied: Vec<String>,
 }
 
@@ -53,13 +61,19 @@ pub struct ConfigureResult {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SettingProblem {
     /// Where, such as `tip.suggestions[4]`.
-    #[cfg_attr(feature = "schema", schemars(length(max = NAME_CHARS_MAX), regex(pattern = crate::schema::LINE)))]
+    #[cfg_attr(feature = "schema", schemars(length(max = NAME_CHARS_MAX), regex(pattern = LINE)))]
     pub path: String,
     /// A stable code, such as `TOO_LONG`.
-    #[cfg_attr(feature = "schema", schemars(length(max = PROBLEM_CODE_CHARS_MAX), regex(pattern = crate::schema::LINE)))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(length(max = PROBLEM_CODE_CHARS_MAX), regex(pattern = LINE))
+    )]
     pub code: String,
     /// What is there and what the limit is.
-    #[cfg_attr(feature = "schema", schemars(length(max = PROBLEM_CHARS_MAX), regex(pattern = crate::schema::LINE)))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(length(max = PROBLEM_CHARS_MAX), regex(pattern = LINE))
+    )]
     pub message: String,
 }
 

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{InvalidParameters, Validate, check_line, check_range};
+#[cfg(feature = "schema")]
+use crate::schema::LINE;
 use crate::{
     Timestamp,
     text::{CURRENCY_CHARS, NAME_CHARS_MAX, bounded},
@@ -25,10 +27,16 @@ pub struct EndOfDayParameters {
     /// Close, only report (X report), or read the previous close again.
     pub mode: CloseMode,
     /// For `previous` the batch to read; for `close` a guard: another open batch is not closed.
-    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = NAME_CHARS_MAX), regex(pattern = crate::schema::LINE)))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(length(min = 1, max = NAME_CHARS_MAX), regex(pattern = LINE))
+    )]
     pub batch_id: Option<String>,
     /// Who asked, 1 to 64 characters.
-    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = NAME_CHARS_MAX), regex(pattern = crate::schema::LINE)))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(length(min = 1, max = NAME_CHARS_MAX), regex(pattern = LINE))
+    )]
     pub operator_id: Option<String>,
     /// What to do with payments that were authorised offline and not forwarded yet.
     pub offline_pending: OfflinePending,
@@ -95,14 +103,14 @@ pub struct EndOfDayResult {
     /// What became of the batch.
     pub outcome: CloseOutcome,
     /// The batch that these totals belong to.
-    #[cfg_attr(feature = "schema", schemars(length(max = NAME_CHARS_MAX), regex(pattern = crate::schema::LINE)))]
+    #[cfg_attr(feature = "schema", schemars(length(max = NAME_CHARS_MAX), regex(pattern = LINE)))]
     pub batch_id: String,
     /// The batch that is open now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(length(max = NAME_CHARS_MAX), regex(pattern = crate::schema::LINE)))]
+    #[cfg_attr(feature = "schema", schemars(length(max = NAME_CHARS_MAX), regex(pattern = LINE)))]
     pub next_batch_id: Option<String>,
     /// ISO 4217, three capitals.
-    #[cfg_attr(feature = "schema", schemars(length(max = CURRENCY_CHARS), regex(pattern = crate::schema::LINE)))]
+    #[cfg_attr(feature = "schema", schemars(length(max = CURRENCY_CHARS), regex(pattern = LINE)))]
     pub currency: String,
     /// When the batch was opened.
     pub start_of_day_at: Timestamp,
@@ -135,7 +143,13 @@ pub struct EndOfDayResult {
     pub offline: OfflineSummary,
     /// What a person should look at, such as `TOTALS_INCONSISTENT`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[cfg_attr(feature = "schema", schemars(length(max = WARNINGS_MAX), inner(length(max = NAME_CHARS_MAX), regex(pattern = crate::schema::LINE))))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(
+            length(max = WARNINGS_MAX),
+            inner(length(max = NAME_CHARS_MAX), regex(pattern = LINE))
+        )
+    )]
     pub warnings: Vec<String>,
 }
 
@@ -163,14 +177,14 @@ pub enum CloseOutcome {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Total {
     /// Card scheme, 1 to 32 characters.
-    #[cfg_attr(feature = "schema", schemars(length(max = SCHEME_CHARS_MAX), regex(pattern = crate::schema::LINE)))]
+    #[cfg_attr(feature = "schema", schemars(length(max = SCHEME_CHARS_MAX), regex(pattern = LINE)))]
     pub scheme: String,
     /// Acquirer, where there are several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(length(max = SCHEME_CHARS_MAX), regex(pattern = crate::schema::LINE)))]
+    #[cfg_attr(feature = "schema", schemars(length(max = SCHEME_CHARS_MAX), regex(pattern = LINE)))]
     pub acquirer_id: Option<String>,
     /// ISO 4217.
-    #[cfg_attr(feature = "schema", schemars(length(max = CURRENCY_CHARS), regex(pattern = crate::schema::LINE)))]
+    #[cfg_attr(feature = "schema", schemars(length(max = CURRENCY_CHARS), regex(pattern = LINE)))]
     pub currency: String,
     /// What was counted.
     #[serde(rename = "type")]

@@ -4,6 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{InvalidParameters, Validate, check_line};
+#[cfg(feature = "schema")]
+use crate::schema::LINE;
 use crate::{Timestamp, text::NOTE_CHARS_MAX};
 
 /// Longest text on the screen of a locked terminal.
@@ -15,10 +17,16 @@ pub const MESSAGE_CHARS_MAX: usize = 60;
 #[serde(default, deny_unknown_fields)]
 pub struct LockParameters {
     /// For the audit trail, at most 128 characters.
-    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = NOTE_CHARS_MAX), regex(pattern = crate::schema::LINE)))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(length(min = 1, max = NOTE_CHARS_MAX), regex(pattern = LINE))
+    )]
     pub reason: Option<String>,
     /// Shown on the screen, at most 60 characters.
-    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = MESSAGE_CHARS_MAX), regex(pattern = crate::schema::LINE)))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(length(min = 1, max = MESSAGE_CHARS_MAX), regex(pattern = LINE))
+    )]
     pub message: Option<String>,
     /// Let an active payment finish first; otherwise it is cancelled.
     pub finish_active_payment: bool,
@@ -38,7 +46,10 @@ impl Default for LockParameters {
 #[serde(default, deny_unknown_fields)]
 pub struct UnlockParameters {
     /// For the audit trail, at most 128 characters.
-    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = NOTE_CHARS_MAX), regex(pattern = crate::schema::LINE)))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(length(min = 1, max = NOTE_CHARS_MAX), regex(pattern = LINE))
+    )]
     pub reason: Option<String>,
 }
 

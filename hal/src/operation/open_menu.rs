@@ -17,7 +17,10 @@ pub struct OpenMenuParameters {
     /// Which menu.
     pub menu: Menu,
     /// Closes by itself after this, 10 to 600 seconds.
-    #[cfg_attr(feature = "schema", schemars(range(min = *TIMEOUT_S.start(), max = *TIMEOUT_S.end())))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(range(min = *TIMEOUT_S.start(), max = *TIMEOUT_S.end()))
+    )]
     pub timeout_s: u32,
 }
 

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{InvalidParameters, Validate, check_line, check_range};
+#[cfg(feature = "schema")]
+use crate::schema::LINE;
 use crate::{BootId, text::NOTE_CHARS_MAX};
 
 /// Longest `delay_s`.
@@ -19,7 +21,10 @@ pub struct RebootParameters {
     #[cfg_attr(feature = "schema", schemars(range(max = DELAY_S_MAX)))]
     pub delay_s: u32,
     /// For the terminal's log, at most 128 characters.
-    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = NOTE_CHARS_MAX), regex(pattern = crate::schema::LINE)))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(length(min = 1, max = NOTE_CHARS_MAX), regex(pattern = LINE))
+    )]
     pub reason: Option<String>,
 }
 

@@ -5,6 +5,8 @@ use std::{collections::BTreeMap, ops::AddAssign};
 use serde::{Deserialize, Serialize};
 
 use super::{InvalidParameters, Validate, check_line, check_range};
+#[cfg(feature = "schema")]
+use crate::schema::LINE;
 use crate::{
     Timestamp,
     text::{NAME_CHARS_MAX, bounded},
@@ -33,12 +35,21 @@ pub struct SendLogsParameters {
     /// End of the range; now when absent.
     pub to: Option<Timestamp>,
     /// Only these components; all when empty.
-    #[cfg_attr(feature = "schema", schemars(length(max = COMPONENTS_MAX), inner(length(min = 1, max = NAME_CHARS_MAX), regex(pattern = crate::schema::LINE))))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(
+            length(max = COMPONENTS_MAX),
+            inner(length(min = 1, max = NAME_CHARS_MAX), regex(pattern = LINE))
+        )
+    )]
     pub components: Vec<String>,
     /// This level and what is more severe.
     pub min_level: LogLevel,
     /// Most compressed bytes, 64 KiB to 64 MiB; the newest lines are kept.
-    #[cfg_attr(feature = "schema", schemars(range(min = *MAX_BYTES.start(), max = *MAX_BYTES.end())))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(range(min = *MAX_BYTES.start(), max = *MAX_BYTES.end()))
+    )]
     pub max_bytes: u64,
     /// One JSON object per line, or plain text.
     pub format: LogFormat,
@@ -112,7 +123,10 @@ pub enum Compression {
 #[serde(deny_unknown_fields)]
 pub struct Upload {
     /// An https URL, at most 2,048 characters, on the terminal's own list of hosts.
-    #[cfg_attr(feature = "schema", schemars(length(max = UPLOAD_URL_CHARS_MAX), regex(pattern = UPLOAD_URL)))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(length(max = UPLOAD_URL_CHARS_MAX), regex(pattern = UPLOAD_URL))
+    )]
     pub url: String,
     /// `PUT` or `POST`.
     #[serde(default)]
@@ -134,11 +148,11 @@ const UPLOAD_URL: &str = r"^https://[^\u0000-\u001F\u007F-\u009F]*$";
 fn header_limits(schema: &mut schemars::Schema) {
     schema.insert("maxProperties".to_owned(), UPLOAD_HEADERS_MAX.into());
     let name = schemars::json_schema!({
-        "minLength": 1, "maxLength": NAME_CHARS_MAX, "pattern": crate::schema::LINE,
+        "minLength": 1, "maxLength": NAME_CHARS_MAX, "pattern": LINE,
     });
     schema.insert("propertyNames".to_owned(), name.into());
     let value = schemars::json_schema!({
-        "type": "string", "maxLength": HEADER_CHARS_MAX, "pattern": crate::schema::LINE,
+        "type": "string", "maxLength": HEADER_CHARS_MAX, "pattern": LINE,
     });
     schema.insert("additionalProperties".to_owned(), value.into());
 }
@@ -203,14 +217,14 @@ impl Upload {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SendLogsResult {
     /// Names the upload at the receiver: the operation id.
-    #[cfg_attr(feature = "schema", schemars(length(max = NAME_CHARS_MAX), regex(pattern = crate::schema::LINE)))]
+    #[cfg_attr(feature = "schema", schemars(length(max = NAME_CHARS_MAX), regex(pattern = LINE)))]
     pub log_id: String,
     /// Bytes before compression.
     pub bytes_raw: u64,
     /// Bytes that were sent.
     pub bytes_compressed: u64,
     /// SHA-256 of what was sent, 64 lower-case hex digits.
-    #[cfg_attr(feature = "schema", schemars(length(max = NAME_CHARS_MAX), regex(pattern = crate::schema::LINE)))]
+    #[cfg_attr(feature = "schema", schemars(length(max = NAME_CHARS_MAX), regex(pattern = LINE)))]
     pub sha256: String,
     /// Time of the first line.
     pub covered_from: Timestamp,

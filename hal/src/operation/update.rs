@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{InvalidParameters, Validate, check_line, check_range};
+#[cfg(feature = "schema")]
+use crate::schema::LINE;
 use crate::text::{NAME_CHARS_MAX, bounded};
 
 /// Most health checks that a result lists.
@@ -16,7 +18,10 @@ const SLOT_CHARS_MAX: usize = 16;
 #[serde(default, deny_unknown_fields)]
 pub struct UpdateParameters {
     /// This version; the newest of the channel when absent. 1 to 64 characters.
-    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = NAME_CHARS_MAX), regex(pattern = crate::schema::LINE)))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(length(min = 1, max = NAME_CHARS_MAX), regex(pattern = LINE))
+    )]
     pub version: Option<String>,
     /// When to install.
     pub apply: Apply,
@@ -70,10 +75,10 @@ impl Validate for UpdateParameters {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct UpdateResult {
     /// Version before.
-    #[cfg_attr(feature = "schema", schemars(length(max = NAME_CHARS_MAX), regex(pattern = crate::schema::LINE)))]
+    #[cfg_attr(feature = "schema", schemars(length(max = NAME_CHARS_MAX), regex(pattern = LINE)))]
     pub from: String,
     /// Version now.
-    #[cfg_attr(feature = "schema", schemars(length(max = NAME_CHARS_MAX), regex(pattern = crate::schema::LINE)))]
+    #[cfg_attr(feature = "schema", schemars(length(max = NAME_CHARS_MAX), regex(pattern = LINE)))]
     pub to: String,
     /// False when `to` had been running already.
     pub installed: bool,
@@ -83,7 +88,7 @@ pub struct UpdateResult {
     pub resumes: u32,
     /// The slot that runs, where the system has slots.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(length(max = SLOT_CHARS_MAX), regex(pattern = crate::schema::LINE)))]
+    #[cfg_attr(feature = "schema", schemars(length(max = SLOT_CHARS_MAX), regex(pattern = LINE)))]
     pub slot: Option<String>,
     /// What was checked before the new system was committed.
     #[serde(default)]
@@ -96,7 +101,7 @@ pub struct UpdateResult {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct HealthCheck {
     /// What was checked.
-    #[cfg_attr(feature = "schema", schemars(length(max = NAME_CHARS_MAX), regex(pattern = crate::schema::LINE)))]
+    #[cfg_attr(feature = "schema", schemars(length(max = NAME_CHARS_MAX), regex(pattern = LINE)))]
     pub name: String,
     /// Whether it passed.
     pub ok: bool,

@@ -3,16 +3,19 @@
 //! A simulated cloud, a real agent, a simulated payment application behind the vendor socket, every
 //! operation over the REST API; the link is cut while an end of day runs, the agent is killed in the
 //! middle of another one, the payment application in the middle of a third.
-//! The exit code is 0 only if everything held. `--stay` leaves it running to try by hand.
+//! The exit code is 0 only if everything held. `--stay` leaves it running to try by hand, opens the
+//! dashboard, and unpacks a second terminal that somebody has to activate.
 
 mod checks;
 mod device;
+mod newcomer;
+mod stay;
 mod story;
 mod table;
 
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use device::Device;
 use lexopt::{Arg, Parser};
 use terminal_harness::{Site, SiteOptions, agent_binary};
@@ -20,7 +23,8 @@ use terminal_harness::{Site, SiteOptions, agent_binary};
 const USAGE: &str = "\
 usage: cargo demo [--stay]
 
-  --stay   leave cloud and agent running and print what to try, until Ctrl-C
+  --stay   leave everything running, open the dashboard in the browser, unpack a terminal that
+           wants to be activated, and print what to try, until Ctrl-C
 ";
 
 #[tokio::main]
@@ -60,7 +64,7 @@ async fn run() -> Result<bool> {
         }
     };
     if stay {
-        until_interrupted(&site, &device).await?;
+        stay::until_interrupted(&site, &device).await?;
     }
     device.stop()?;
     Ok(held)
@@ -78,45 +82,4 @@ fn arguments() -> Result<Option<bool>> {
         }
     }
     Ok(Some(stay))
-}
-
-async fn until_interrupted(site: &Site, device: &Device) -> Result<()> {
-    let url = site.cloud()?.base_url();
-    let ca = site.ca_file();
-    let config = site.agent_config();
-    let binary = agent_binary()?;
-    println!(
-        r#"
-Still running; Ctrl-C ends it. Try, in another shell:
-
-  export CURL_CA_BUNDLE={ca} TOKEN={token}
-
-  curl {url}/v1/admin/terminals/operations -H "Authorization: Bearer $TOKEN" \
-    -H 'Content-Type: application/json' \
-    -d '{{"terminal_id": "{terminal}", "operation": "end_of_day"}}'
-
-  curl "{url}/v1/admin/terminals/operations?terminal_id={terminal}" \
-    -H "Authorization: Bearer $TOKEN"
-
-  {url}/dashboard
-    in a browser: it asks for the token, and the browser about the demo's own certificate
-
-  {binary} status     --config {config}
-  {binary} operations --config {config}
-
-Pull the plug with `kill -9 {pid}` for the agent, {app} for the payment application: they are
-started again. The terminal's screen: cat {screen}
-Make the terminal misbehave by writing {script},
-as hal/README.md describes."#,
-        ca = ca.display(),
-        token = site.api_token(),
-        terminal = site.terminal_id(),
-        binary = binary.display(),
-        config = config.display(),
-        pid = device.agent.pid().unwrap_or(0),
-        app = device.app.pid().unwrap_or(0),
-        screen = device::screen(site).display(),
-        script = site.path("agent/mock-script.json").display(),
-    );
-    tokio::signal::ctrl_c().await.context("waiting for Ctrl-C")
 }

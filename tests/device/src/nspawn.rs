@@ -4,75 +4,107 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    time::Duration,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
+use tokio::time::{sleep, timeout};
 
-use crate::root::{Root, succeeded};
+use crate::{
+    root::{Root, succeeded},
+    system::System,
+};
 
 /// Process 1 of the system.
 const SYSTEMD: &str = "/usr/lib/systemd/systemd";
+/// How systemd-nspawn ends when the system wants to be started again.
+const RESTART: i32 = 133;
 
-/// A system that runs, until it is dropped or its power is cut.
-pub(crate) struct Booted<'a> {
+/// A system in a container.
+pub(crate) struct Container<'a> {
     root: &'a Root,
-    container: Child,
+    running: Option<Child>,
 }
 
-impl<'a> Booted<'a> {
-    /// Switches the system on.
-    pub(crate) fn boot(root: &'a Root) -> Result<Self> {
-        let mut command = Command::new("systemd-nspawn");
-        command.args(["--quiet", "--boot", "--register=no", "--keep-unit", "--settings=no"]);
-        command.args(["--link-journal=no", "--console=pipe", "--machine=terminal", "--directory"]);
-        command.arg(root.path(""));
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let container = command.spawn().context("systemd-nspawn, of systemd-container")?;
-        Ok(Self { root, container })
+impl<'a> Container<'a> {
+    /// A system that is off.
+    pub(crate) const fn new(root: &'a Root) -> Self {
+        Self { root, running: None }
     }
 
-    /// Ends everything in it at once: nothing gets to write another byte.
-    pub(crate) fn cut_power(mut self) -> Result<()> {
-        self.end()
-    }
-
-    /// A signal to a process of the system, by its program.
-    pub(crate) fn signal(&self, program: &str, signal: Signal) -> Result<()> {
-        Ok(kill(self.process(program)?, signal)?)
-    }
-
-    /// With process 1 all others of its namespace are killed; systemd-nspawn alone would leave them.
-    fn end(&mut self) -> Result<()> {
-        match self.process(SYSTEMD) {
-            Ok(process) => kill(process, Signal::SIGKILL)?,
-            Err(_) => self.container.kill()?,
-        }
-        self.container.wait()?;
-        Ok(())
-    }
-
-    /// Its number on this machine.
-    fn process(&self, program: &str) -> Result<Pid> {
+    /// The number of its process 1 on this machine.
+    fn first_process(&self) -> Result<Pid> {
         let root = self.root.path("").canonicalize()?;
         let of_system = |process: &Path| {
             let link = |name: &str| fs::read_link(process.join(name)).ok();
-            link("exe") == Some(PathBuf::from(program)) && is_in(&root, process)
+            link("exe") == Some(PathBuf::from(SYSTEMD)) && is_in(&root, process)
         };
         let processes = fs::read_dir("/proc")?.flatten().map(|entry| entry.path());
         let found = processes.filter(|process| of_system(process)).find_map(|process| {
             process.file_name()?.to_string_lossy().parse().ok().map(Pid::from_raw)
         });
-        found.with_context(|| format!("{program} does not run in the system"))
+        found.context("the system does not run")
     }
 }
 
-impl Drop for Booted<'_> {
+impl System for Container<'_> {
+    fn boot(&mut self) -> Result<()> {
+        let mut command = Command::new("systemd-nspawn");
+        command.args(["--quiet", "--boot", "--register=no", "--keep-unit", "--settings=no"]);
+        command.args(["--link-journal=no", "--console=pipe", "--directory"]);
+        command.arg(self.root.path(""));
+        // Nobody else's: two containers of one name do not run beside each other.
+        command.arg(format!("--machine=terminal-{}", std::process::id()));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        self.running = Some(command.spawn().context("systemd-nspawn, of systemd-container")?);
+        Ok(())
+    }
+
+    /// With process 1 all others of its namespace are killed; systemd-nspawn alone would leave them.
+    fn cut_power(&mut self) -> Result<()> {
+        let Some(mut container) = self.running.take() else { return Ok(()) };
+        match self.first_process() {
+            Ok(process) => kill(process, Signal::SIGKILL)?,
+            Err(_) => container.kill()?,
+        }
+        container.wait()?;
+        Ok(())
+    }
+
+    async fn shut_down(&mut self, patience: Duration) -> Result<()> {
+        let container = self.running.as_mut().context("the system does not run")?;
+        let ended = async {
+            loop {
+                match container.try_wait()? {
+                    Some(status) => return Ok::<_, anyhow::Error>(status),
+                    None => sleep(Duration::from_millis(20)).await,
+                }
+            }
+        };
+        let status = timeout(patience, ended).await.context("the system did not shut down")??;
+        self.running = None;
+        ensure!(
+            status.code() == Some(RESTART),
+            "the system does not want to be restarted: {status}"
+        );
+        Ok(())
+    }
+
+    fn shell(&mut self, command: &str) -> Result<String> {
+        let mut enter = Command::new("nsenter");
+        enter.arg(format!("--target={}", self.first_process()?)).args(["--all", "--root", "--wd"]);
+        enter.args(["/bin/sh", "-c", command]).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        Ok(String::from_utf8_lossy(&succeeded(&mut enter)?.stdout).into_owned())
+    }
+}
+
+impl Drop for Container<'_> {
     fn drop(&mut self) {
-        let _ = self.end();
+        let _ = self.cut_power();
     }
 }
 
@@ -82,13 +114,4 @@ fn is_in(root: &Path, process: &Path) -> bool {
 
     let identity = |path: &Path| fs::metadata(path).ok().map(|of| (of.dev(), of.ino()));
     identity(&process.join("root/etc")) == identity(&root.join("etc"))
-}
-
-/// Lines of the system's journal that match, oldest first; read from its files.
-pub(crate) fn journal(root: &Root, matches: &[&str]) -> Result<Vec<String>> {
-    let mut command = Command::new("journalctl");
-    command.arg("--directory").arg(root.path("var/log/journal"));
-    command.args(["--output=cat", "--no-pager"]).args(matches);
-    let output = succeeded(&mut command)?;
-    Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
 }

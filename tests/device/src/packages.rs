@@ -20,7 +20,7 @@ use terminal_hal::OperationId;
 use terminal_harness::{Site, SiteOptions};
 
 use crate::{
-    root::{Root, package, succeeded},
+    root::{Machine, Root, succeeded},
     settings,
 };
 
@@ -40,10 +40,10 @@ const CONFIG: &str = "etc/terminal-agent/agent.toml";
 
 /// The whole life, step by step.
 pub(crate) async fn life() -> Result<()> {
-    let new = package()?;
+    let new = Machine::Own.package()?;
     let folder = tempfile::TempDir::new()?;
     let old = older(&new, folder.path())?;
-    let root = Root::fresh()?;
+    let root = Root::fresh(Machine::Own)?;
     let site = Site::start(SiteOptions::default()).await?;
 
     installed(&root, &old)?;
@@ -174,7 +174,7 @@ async fn unsent_report(site: &Site, root: &Root) -> Result<OperationId> {
         FaultSwitches { refuse_links_ms: Some(0), drop_link: Some(link), ..Default::default() };
     site.faults(away).await?;
     until("the batch is closed and its verdict waits", || {
-        Ok(settings::closes(root, id)? == [1] && verdict_is_stored(root)?)
+        Ok(closes(root, id)? == [1] && verdict_is_stored(root)?)
     })
     .await?;
     agent.stop()?;
@@ -194,6 +194,10 @@ async fn until(what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result<()
     bail!("not within {PATIENCE:?}: {what}")
 }
 
+fn closes(root: &Root, id: OperationId) -> Result<Vec<u64>> {
+    settings::closes(&fs::read_to_string(root.path(settings::MEMORY))?, id)
+}
+
 /// The agent itself says that the verdict waits.
 fn verdict_is_stored(root: &Root) -> Result<bool> {
     let answer = root.run(&["terminal-agent", "operations", "--json"])?;
@@ -208,7 +212,7 @@ async fn delivered(site: &Site, root: &Root, id: OperationId) -> Result<()> {
     let reports = site.cloud()?.reports(site.terminal_id()).await?;
     let of_it = reports.iter().filter(|report| report.operation_id == Some(id)).count();
     ensure!(of_it == 1, "{of_it} reports of one operation");
-    ensure!(settings::closes(root, id)? == [1], "closed more than once");
+    ensure!(closes(root, id)? == [1], "closed more than once");
     agent.stop()
 }
 

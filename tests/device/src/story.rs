@@ -1,156 +1,141 @@
 //! A terminal's bad day: switched on, cut off from power while it closes a batch, hung, restarted
 //! by the cloud. What the cloud was told must be true, and nothing may have happened twice.
 
-use std::{
-    fs,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use nix::sys::signal::Signal;
 use serde_json::json;
-use terminal_cloud::OperationStatus;
+use terminal_cloud::{Operation, OperationStatus};
 use terminal_hal::OperationId;
-use terminal_harness::{Site, SiteOptions};
+use terminal_harness::Site;
 
 use crate::{
-    nspawn::{Booted, journal},
-    root::{Root, package},
-    settings,
+    settings::{self, MEMORY},
+    system::System,
 };
 
 /// Everything that is waited for must come within this.
-const PATIENCE: Duration = Duration::from_secs(180);
-const AGENT: &str = "/usr/bin/terminal-agent";
-const JOURNALD: &str = "/usr/lib/systemd/systemd-journald";
+pub(crate) const PATIENCE: Duration = Duration::from_secs(600);
 
-/// The unit as it is, but for waits that would only make the test longer.
-const SHORTER_WAITS: &str = "[Service]\nWatchdogSec=5\nRestartSec=1\n";
-
-/// The whole day.
-pub(crate) async fn tell() -> Result<()> {
-    let root = Root::fresh()?;
-    let site = Site::start(SiteOptions::default()).await?;
-    prepare(&site, &root)?;
-    let day = Day { site, root };
-
-    let booted = Booted::boot(&day.root)?;
-    let began = Instant::now();
-    day.online().await?;
-    println!("ok  switched on: online after {} ms", began.elapsed().as_millis());
-    let began = Instant::now();
-    day.completed("check_update").await?;
-    println!("ok  first verdict {} ms after it was asked for", began.elapsed().as_millis());
-
-    let cut = day.site.create("end_of_day", json!({})).await?;
-    day.site.cloud()?.wait_timeline(cut, "started", 1, PATIENCE).await?;
-    booted.cut_power()?;
-    day.site.cloud()?.wait_online(day.site.terminal_id(), false, PATIENCE).await?;
-    let booted = Booted::boot(&day.root)?;
-    let began = Instant::now();
-    day.online().await?;
-    println!(
-        "ok  power cut while a batch was closed: online {} ms after",
-        began.elapsed().as_millis()
-    );
-    day.true_verdict(cut).await?;
-    println!("ok  its verdict is true, the batch was closed at most once");
-
-    booted.signal(AGENT, Signal::SIGSTOP)?;
-    let began = Instant::now();
-    day.back().await?;
-    println!(
-        "ok  hung: restarted by the watchdog, online {} ms after",
-        began.elapsed().as_millis()
-    );
-
-    booted.signal(JOURNALD, Signal::SIGSTOP)?;
-    day.completed("check_update").await?;
-    booted.signal(JOURNALD, Signal::SIGCONT)?;
-    println!("ok  the journal stood still: operations went on");
-
-    let reboot = day.completed("reboot").await?;
-    day.online().await?;
-    println!("ok  restarted by the cloud: reported by the next boot");
-
-    day.found_in_the_journal(reboot).await?;
-    println!("ok  found in the journal by OPERATION_ID");
-    drop(booted);
-    Ok(())
+/// A cloud, and the system of a terminal that it knows.
+pub(crate) struct Day<S> {
+    pub(crate) site: Site,
+    pub(crate) system: S,
 }
 
-/// Installs the package and makes the system a terminal of the site.
-fn prepare(site: &Site, root: &Root) -> Result<()> {
-    let output = root.install(&package()?)?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    settings::write(site, root)?;
-    let unit = "etc/systemd/system/terminal-agent.service.d";
-    fs::create_dir_all(root.path(unit))?;
-    fs::write(root.path(unit).join("test.conf"), SHORTER_WAITS)?;
-    // Kept over a power cut, and written soon.
-    fs::create_dir_all(root.path("var/log/journal"))?;
-    fs::create_dir_all(root.path("etc/systemd/journald.conf.d"))?;
-    let journald = "[Journal]\nStorage=persistent\nSyncIntervalSec=1s\n";
-    fs::write(root.path("etc/systemd/journald.conf.d/test.conf"), journald)?;
-    let identified = root.run(&["systemd-machine-id-setup"])?;
-    ensure!(identified.status.success(), "{}", String::from_utf8_lossy(&identified.stderr));
-    Ok(())
-}
+impl<S: System> Day<S> {
+    /// The whole day. It ends with the terminal online.
+    pub(crate) async fn tell(&mut self) -> Result<()> {
+        self.boot("switched on").await?;
+        let began = Instant::now();
+        self.completed("check_update").await?;
+        let waited = began.elapsed().as_millis();
+        println!("ok  first verdict {waited} ms after it was asked for");
+        self.power_is_cut().await?;
+        self.the_agent_hangs().await?;
+        self.the_journal_hangs().await?;
+        self.restarted_by_the_cloud().await
+    }
 
-struct Day {
-    site: Site,
-    root: Root,
-}
-
-impl Day {
-    async fn online(&self) -> Result<()> {
-        self.site.cloud()?.wait_online(self.site.terminal_id(), true, PATIENCE).await?;
+    /// Switches the system on and waits until the terminal is online.
+    pub(crate) async fn boot(&mut self, why: &str) -> Result<()> {
+        self.system.boot()?;
+        let began = Instant::now();
+        self.online(true).await?;
+        println!("ok  {why}: online {} ms after", began.elapsed().as_millis());
         Ok(())
     }
 
-    /// Waits until the terminal has been offline and is online again.
-    async fn back(&self) -> Result<()> {
-        self.site.cloud()?.wait_online(self.site.terminal_id(), false, PATIENCE).await?;
-        self.online().await
+    async fn power_is_cut(&mut self) -> Result<()> {
+        let cut = self.site.create("end_of_day", json!({})).await?;
+        self.site.cloud()?.wait_timeline(cut, "started", 1, PATIENCE).await?;
+        self.system.cut_power()?;
+        self.online(false).await?;
+        self.boot("power cut while a batch was closed").await?;
+        let verdict = self.true_verdict(cut).await?;
+        println!("ok  its verdict, {verdict:?}, is true, the batch was closed at most once");
+        Ok(())
     }
 
-    async fn completed(&self, kind: &str) -> Result<OperationId> {
+    async fn the_agent_hangs(&mut self) -> Result<()> {
+        self.system.shell("systemctl kill --kill-who=main --signal=STOP terminal-agent")?;
+        let began = Instant::now();
+        self.online(false).await?;
+        self.online(true).await?;
+        let away = began.elapsed().as_millis();
+        println!("ok  hung: restarted by the watchdog, online {away} ms after");
+        let journal = "journalctl --output=cat _PID=1 UNIT=terminal-agent.service";
+        let manager = self.system.shell(journal)?;
+        let watchdog = manager.matches("Watchdog timeout").count();
+        ensure!(watchdog == 1, "{watchdog} restarts by the watchdog: {manager}");
+        Ok(())
+    }
+
+    async fn the_journal_hangs(&mut self) -> Result<()> {
+        self.system.shell("systemctl kill --kill-who=main --signal=STOP systemd-journald")?;
+        self.completed("check_update").await?;
+        self.system.shell("systemctl kill --kill-who=main --signal=CONT systemd-journald")?;
+        println!("ok  the journal stood still: operations went on");
+        Ok(())
+    }
+
+    async fn restarted_by_the_cloud(&mut self) -> Result<()> {
+        let reboot = self.site.create("reboot", json!({})).await?;
+        self.system.shut_down(PATIENCE).await?;
+        self.online(false).await?;
+        self.boot("shut down by the cloud").await?;
+        self.completes(reboot).await?;
+        println!("ok  the restart is reported by the next boot");
+        self.found_in_the_journal(reboot).await
+    }
+
+    /// Waits until the terminal has a link, or has none.
+    pub(crate) async fn online(&self, is_online: bool) -> Result<()> {
+        self.site.cloud()?.wait_online(self.site.terminal_id(), is_online, PATIENCE).await?;
+        Ok(())
+    }
+
+    async fn completed(&self, kind: &str) -> Result<()> {
         let id = self.site.create(kind, json!({})).await?;
-        let ended =
-            |operation: &terminal_cloud::Operation| operation.status != OperationStatus::Pending;
-        let operation = self.site.cloud()?.wait_operation(id, PATIENCE, ended).await?;
+        self.completes(id).await
+    }
+
+    async fn completes(&self, id: OperationId) -> Result<()> {
+        let operation = self.verdict(id).await?;
         ensure!(operation.status == OperationStatus::Completed, "{operation:?}");
-        Ok(id)
+        Ok(())
+    }
+
+    /// What became of an operation.
+    pub(crate) async fn verdict(&self, id: OperationId) -> Result<Operation> {
+        let ended = |operation: &Operation| operation.status != OperationStatus::Pending;
+        Ok(self.site.cloud()?.wait_operation(id, PATIENCE, ended).await?)
     }
 
     /// One verdict, and what it says of the batch is what the simulated terminal remembers.
-    async fn true_verdict(&self, id: OperationId) -> Result<()> {
-        let ended =
-            |operation: &terminal_cloud::Operation| operation.status != OperationStatus::Pending;
-        let operation = self.site.cloud()?.wait_operation(id, PATIENCE, ended).await?;
-        let closes = settings::closes(&self.root, id)?;
+    async fn true_verdict(&mut self, id: OperationId) -> Result<OperationStatus> {
+        let operation = self.verdict(id).await?;
+        let closes = settings::closes(&self.system.shell(&format!("cat /{MEMORY}"))?, id)?;
         let closed = operation.status == OperationStatus::Completed;
         ensure!(closes == if closed { vec![1] } else { vec![] }, "{closes:?}, but {operation:?}");
         let reports = self.site.cloud()?.reports(self.site.terminal_id()).await?;
         let of_it = reports.iter().filter(|report| report.operation_id == Some(id)).count();
         ensure!(of_it == 1, "{of_it} reports of one operation");
-        Ok(())
+        Ok(operation.status)
     }
 
-    async fn found_in_the_journal(&self, id: OperationId) -> Result<()> {
-        let this = format!("OPERATION_ID={id}");
-        self.site
-            .until("the journal has the operation", async |_| {
-                let lines = journal(&self.root, &[&this])?;
-                Ok(["operation accepted", "operation completed"]
-                    .iter()
-                    .all(|wanted| lines.iter().any(|line| line == wanted)))
-            })
-            .await?;
-        let unit = ["_SYSTEMD_UNIT=init.scope", "UNIT=terminal-agent.service"];
-        let manager = journal(&self.root, &unit)?;
-        let watchdog = manager.iter().filter(|line| line.contains("Watchdog timeout")).count();
-        ensure!(watchdog == 1, "{watchdog} restarts by the watchdog: {manager:?}");
+    /// Its life began in one boot and ended in the next.
+    async fn found_in_the_journal(&mut self, id: OperationId) -> Result<()> {
+        for (boot, wanted) in [("-1", "operation accepted"), ("0", "operation completed")] {
+            let journal =
+                format!("journalctl --sync; journalctl -b {boot} -o cat OPERATION_ID={id}");
+            let lines = self.system.shell(&journal)?;
+            ensure!(
+                lines.lines().any(|line| line == wanted),
+                "no {wanted:?} in boot {boot}: {lines}"
+            );
+        }
+        println!("ok  found in the journal by OPERATION_ID");
         Ok(())
     }
 }

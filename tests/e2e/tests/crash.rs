@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use terminal_harness::{Agent, Site, SiteOptions};
 
 use crate::support::{
-    attempt, error, has_one_verdict, no_batch_was_closed_twice, open, result, seen, slow, unsent,
+    attempt, error, has_one_verdict, no_batch_was_closed_twice, open, result, seen, slow, status,
+    unsent,
 };
 
 /// The process dies once in a method, before or after its effect.
@@ -139,6 +140,28 @@ async fn an_operation_that_kills_the_agent_every_time_is_given_up_after_three_at
     site.script(&json!({}))?;
     result(&site.run("end_of_day", json!({})).await?)?;
     assert_eq!(agent.starts(), starts);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backend_that_kills_the_agent_whenever_it_is_locked_does_not_keep_it_down() -> Result<()>
+{
+    let (site, agent) = open(SiteOptions::default()).await?;
+    site.script(&json!({ "methods": { "set_locked": { "crash": {} } } }))?;
+    assert_eq!(error(&site.run("lock", json!({})).await?)?["code"], "INTERRUPTED");
+    // It stands, and is to be set at every start.
+    let starts = agent.starts();
+    agent.kill_9()?;
+    site.until("a start after three in vain", async |_| Ok(agent.starts() - starts == 4)).await?;
+    let unconfirmed = |status: &Value| {
+        let codes = status["needs_attention"].as_array();
+        codes.is_some_and(|codes| codes.contains(&json!("LOCK_UNCONFIRMED")))
+    };
+    status(&site, &agent, "an agent that is up and says what is wrong", unconfirmed).await?;
+    result(&site.run("check_update", json!({})).await?)?;
+    site.script(&json!({}))?;
+    result(&site.run("unlock", json!({})).await?)?;
+    status(&site, &agent, "nothing that is wrong", |status| !unconfirmed(status)).await?;
     Ok(())
 }
 

@@ -131,11 +131,19 @@ fn due_soon() -> Result<(String, Duration)> {
     Ok((format!("\n[schedule]\nend-of-day = \"{time}\"\ntime-zone = \"<+0130>-1:30\"\n"), due))
 }
 
-async fn scheduled() -> Result<(Site, FakeClock, Agent, Duration)> {
+/// A terminal that is switched on two seconds before its time, or so long after it.
+async fn scheduled(
+    synchronised: bool,
+    late: Option<Duration>,
+) -> Result<(Site, FakeClock, Agent, Duration)> {
     let (section, due) = due_soon()?;
     let site = Site::start(SiteOptions { more_config: section, ..SiteOptions::default() }).await?;
+    let mut script = slow("close_batch", 1_500);
+    script["payments"] = json!([{ "id": "one", "sale": 4_200 }]);
+    site.script(&script)?;
     let clock = FakeClock::new(&site)?;
-    clock.set_wall(due - Duration::from_secs(2))?;
+    clock.set_wall(late.map_or(due - Duration::from_secs(2), |late| due + late))?;
+    clock.set_synchronised(synchronised)?;
     let agent = Agent::launch(clock.launch(&site)?)?;
     Ok((site, clock, agent, due))
 }
@@ -151,11 +159,7 @@ async fn has_passed(site: &Site, agent: &Agent, due: Duration) -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_scheduled_close_that_is_cut_off_and_due_again_by_the_clock_closes_once() -> Result<()> {
-    let (site, clock, agent, due) = scheduled().await?;
-    let mut script = slow("close_batch", 1_500);
-    script["payments"] = json!([{ "id": "one", "sale": 4_200 }]);
-    site.script(&script)?;
-    clock.set_synchronised(true)?;
+    let (site, clock, agent, due) = scheduled(true, None).await?;
     status(&site, &agent, "a running end of day", is_running).await?;
     agent.kill_9()?;
     let (id, operation) = the_one_begun_there(&site).await?;
@@ -174,7 +178,7 @@ async fn a_scheduled_close_that_is_cut_off_and_due_again_by_the_clock_closes_onc
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_that_nobody_vouches_for_closes_nothing() -> Result<()> {
-    let (site, _clock, agent, due) = scheduled().await?;
+    let (site, _clock, agent, due) = scheduled(false, None).await?;
     has_passed(&site, &agent, due).await?;
     assert_eq!(begun_there(&site).await?, Vec::<Value>::new());
     Ok(())
@@ -182,11 +186,7 @@ async fn a_clock_that_nobody_vouches_for_closes_nothing() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_terminal_that_is_switched_on_after_the_window_closes_nothing() -> Result<()> {
-    let (site, clock, agent, due) = scheduled().await?;
-    assert_eq!(agent.stop()?, Some(0));
-    clock.set_wall(due + Duration::from_secs(31 * 60))?;
-    clock.set_synchronised(true)?;
-    let agent = Agent::launch(clock.launch(&site)?)?;
+    let (site, _clock, agent, due) = scheduled(true, Some(Duration::from_secs(31 * 60))).await?;
     has_passed(&site, &agent, due).await?;
     assert_eq!(begun_there(&site).await?, Vec::<Value>::new());
     site.until("a word about it", async |site| {

@@ -5,15 +5,18 @@
 //! `libfuzzer/` is left with one line per target.
 
 mod agent_files;
+mod archive;
 mod arguments;
 mod config;
 mod engine;
+mod firmware;
 mod frames;
 mod hal_answer;
 mod input;
 mod ledger;
 mod link;
 mod log_data;
+mod manifest;
 mod mock_files;
 mod nearly;
 mod redact;
@@ -27,6 +30,7 @@ mod store_records;
 mod url;
 mod world;
 
+pub use archive::archive;
 pub use arguments::arguments;
 pub use config::config;
 pub use engine::engine;
@@ -34,10 +38,13 @@ pub use frames::{agent_frame, cloud_frame};
 pub use hal_answer::hal_answer;
 pub use link::link;
 pub use log_data::log_data;
+pub use manifest::manifest;
 pub use mock_files::mock_files;
 pub use redact::redact;
 pub use store_records::store_records;
 pub use url::url;
+
+use terminal_hal::{ErrorCode, Failure};
 
 /// A target, and the name of its corpus.
 pub type Target = (&'static str, fn(&[u8]));
@@ -56,4 +63,6 @@ pub const TARGETS: &[Target] = &[
     ("url", url),
     ("arguments", arguments),
     ("redact", redact),
+    ("manifest", manifest),
+    ("archive", archive),
 ];

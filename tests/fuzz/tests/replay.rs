@@ -11,7 +11,7 @@ use std::{fs, path::PathBuf};
 use terminal_fuzz::TARGETS;
 
 /// Corpora are part of the sources.
-const FILES_MAX: usize = 330;
+const FILES_MAX: usize = 400;
 const BYTES_MAX: usize = 1 << 20;
 
 fn folder(kind: &str) -> PathBuf {
@@ -54,7 +54,7 @@ macro_rules! corpora {
 
 corpora! {
     cloud_frame agent_frame log_data engine config store_records hal_answer mock_files link url
-    arguments redact
+    arguments redact manifest archive
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::{
     output::Output,
 };
 use crate::protocol::{
-    Ack, AgentFrame, Caps, CloudFrame, DecodeError, Hello, Outbox, PROTOCOL_VERSION, Seq,
+    Ack, AgentFrame, Caps, CloudFrame, DecodeError, Hello, Outbox, PROTOCOL_VERSION, Seq, Started,
     TEXT_FRAME_BYTES_MAX, Unfinished, UnfinishedState, Welcome, close_code, decode_cloud_frame,
     error_code,
 };
@@ -130,7 +130,17 @@ impl Engine {
         self.acked(self.place(welcome.ack_seq), out);
         self.outbox.rewind();
         self.status_due(out);
+        self.announce_attempts(out);
         out.push(Effect::AllowUploads);
+    }
+
+    /// What has begun without a link, or since `hello`, nobody has heard of.
+    fn announce_attempts(&self, out: &mut Output<'_>) {
+        for record in self.operations.values() {
+            if let OperationState::Running { attempt, .. } = record.state {
+                out.send(AgentFrame::Started(Started { id: record.id, attempt }));
+            }
+        }
     }
 
     /// Why the cloud's history cannot be the continuation of this store, or `None`.

@@ -36,8 +36,6 @@ pub const VERIFY_INTERVAL_MS: u64 = 5_000;
 pub const SCHEDULE_LOOK_MS_MAX: u64 = 60_000;
 /// The schedule is looked at again after this at the earliest.
 pub const SCHEDULE_LOOK_MS_MIN: u64 = 1_000;
-/// Longest trigger of a local operation.
-pub const LOCAL_TRIGGER_CHARS_MAX: usize = 128;
 /// A local operation is remembered for this long: a clock that is set back by less finds it.
 pub const LOCAL_MEMORY_MS: u64 = 30 * 24 * 3600 * 1000;
 /// A call that has outlived its deadline is asked about, or dropped, after this.

@@ -23,8 +23,7 @@ const NAMESPACE: Uuid = Uuid::from_u128(0x5d0f_2a86_91c7_4b1e_8f3d_6a04_c2e9_b71
 /// Somebody at the terminal wants an operation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LocalRequest {
-    /// What triggered it: the same trigger is the same operation. At most
-    /// [`LOCAL_TRIGGER_CHARS_MAX`](super::limits::LOCAL_TRIGGER_CHARS_MAX).
+    /// What triggered it: the same trigger is the same operation.
     pub trigger: String,
     /// What is wanted.
     pub kind: OperationKind,
@@ -130,15 +129,17 @@ impl Engine {
         terms: &LocalTerms,
         out: &Output<'_>,
     ) -> OperationRecord {
-        // Where nobody knows the time, no other boot can tell that it is not too late.
+        // Where nobody knows the time, no other boot can tell that it is not too late, and nobody can
+        // tell when a month is over.
         let known = self.cloud_now(out.moment);
+        let never = Timestamp::from_unix_ms(u64::MAX);
         OperationRecord {
             id,
             operation: request.kind.as_str().to_owned(),
             parameters: request.parameters.clone(),
             origin: Origin::Local,
             created_by: bounded(&request.created_by, CREATED_BY_CHARS_MAX),
-            not_after: known.map_or(Timestamp::default(), |now| now.plus_ms(LOCAL_MEMORY_MS)),
+            not_after: known.map_or(never, |now| now.plus_ms(LOCAL_MEMORY_MS)),
             deadline_s: kind::local_deadline_s(request.kind),
             policy: Policy::default(),
             arrival: self.next_arrival(),

@@ -146,6 +146,7 @@ impl Engine {
             (!moment.wall_trusted, Attention::ClockUntrusted),
             (self.storage_low, Attention::StorageLow),
             (self.membership.expiring(self.cloud_now(moment)).is_some(), Attention::CertExpiring),
+            (health.lock_unconfirmed, Attention::LockUnconfirmed),
         ]
         .into_iter()
         .filter_map(|(applies, attention)| applies.then_some(attention))

@@ -11,6 +11,8 @@ use super::{
     ErrorFrame,
     check::{Check, check_line, check_range},
 };
+#[cfg(feature = "schema")]
+use terminal_hal::schema::LINE;
 
 /// Value of `Sec-WebSocket-Protocol` of the enrolment endpoint.
 pub const ENROL_SUBPROTOCOL: &str = "terminal-enrol.v1";
@@ -50,26 +52,56 @@ pub enum EnrolCloudFrame {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EnrolBegin {
     /// Printed on the device; 1 to 64 characters.
-    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = ENROL_NAME_CHARS_MAX), regex(pattern = terminal_hal::schema::LINE)))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(
+            length(min = 1, max = ENROL_NAME_CHARS_MAX),
+            regex(pattern = LINE)
+        )
+    )]
     pub serial_number: String,
     /// Hardware model; 1 to 64 characters.
-    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = ENROL_NAME_CHARS_MAX), regex(pattern = terminal_hal::schema::LINE)))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(
+            length(min = 1, max = ENROL_NAME_CHARS_MAX),
+            regex(pattern = LINE)
+        )
+    )]
     pub model: String,
     /// PKCS #10 request, PEM, signed with the terminal's key; its subject is ignored.
     #[cfg_attr(feature = "schema", schemars(length(max = CSR_BYTES_MAX)))]
     pub csr: String,
     /// Version of the agent; 1 to 64 characters.
-    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = ENROL_NAME_CHARS_MAX), regex(pattern = terminal_hal::schema::LINE)))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(
+            length(min = 1, max = ENROL_NAME_CHARS_MAX),
+            regex(pattern = LINE)
+        )
+    )]
     pub agent_version: String,
     /// Version of the terminal's software; 1 to 64 characters.
-    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = ENROL_NAME_CHARS_MAX), regex(pattern = terminal_hal::schema::LINE)))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(
+            length(min = 1, max = ENROL_NAME_CHARS_MAX),
+            regex(pattern = LINE)
+        )
+    )]
     pub software_version: String,
     /// Percent; `None` without a battery.
     #[serde(default)]
     #[cfg_attr(feature = "schema", schemars(range(max = 100)))]
     pub battery_level: Option<u8>,
     /// Random, of this attempt; comes back in every answer. 16 to 64 characters.
-    #[cfg_attr(feature = "schema", schemars(length(min = *NONCE_CHARS.start(), max = *NONCE_CHARS.end()), regex(pattern = terminal_hal::schema::LINE)))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(
+            length(min = *NONCE_CHARS.start(), max = *NONCE_CHARS.end()),
+            regex(pattern = LINE)
+        )
+    )]
     pub nonce: String,
     /// One-time secret of a serial number that was registered beforehand: needs no code.
     #[serde(default, skip_serializing_if = "Option::is_none")]

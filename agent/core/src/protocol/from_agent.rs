@@ -18,6 +18,8 @@ use super::{
 use crate::engine::limits::{
     ATTEMPTS_MAX, CREATED_BY_CHARS_MAX, OPERATION_NAME_CHARS_MAX, PHASE_CHARS_MAX, UNFINISHED_MAX,
 };
+#[cfg(feature = "schema")]
+use terminal_hal::schema::LINE;
 
 /// Any frame from the terminal.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -190,7 +192,7 @@ pub struct ProgressFrame {
     /// Which.
     pub id: OperationId,
     /// At most 32 characters.
-    #[cfg_attr(feature = "schema", schemars(length(max = PHASE_CHARS_MAX), regex(pattern = terminal_hal::schema::LINE)))]
+    #[cfg_attr(feature = "schema", schemars(length(max = PHASE_CHARS_MAX), regex(pattern = LINE)))]
     pub phase: String,
     /// 0 to 100, where known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -262,7 +264,13 @@ pub struct OperationReport {
     /// Which.
     pub id: OperationId,
     /// Name of the kind.
-    #[cfg_attr(feature = "schema", schemars(length(max = OPERATION_NAME_CHARS_MAX), regex(pattern = terminal_hal::schema::LINE)))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(
+            length(max = OPERATION_NAME_CHARS_MAX),
+            regex(pattern = LINE)
+        )
+    )]
     pub operation: String,
     /// Completed with a result or failed with an error.
     #[serde(flatten)]
@@ -283,7 +291,10 @@ pub struct OperationReport {
     pub origin: Origin,
     /// Who began it at the terminal; empty where the cloud did, which knows.
     #[serde(default, skip_serializing_if = "String::is_empty")]
-    #[cfg_attr(feature = "schema", schemars(length(max = CREATED_BY_CHARS_MAX), regex(pattern = terminal_hal::schema::LINE)))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(length(max = CREATED_BY_CHARS_MAX), regex(pattern = LINE))
+    )]
     pub created_by: String,
 }
 
@@ -377,7 +388,7 @@ pub struct ConfigurationReport {
     pub errors: Vec<SettingProblem>,
     /// Of the effective configuration, 64 lower-case hex digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(length(max = NAME_CHARS_MAX), regex(pattern = terminal_hal::schema::LINE)))]
+    #[cfg_attr(feature = "schema", schemars(length(max = NAME_CHARS_MAX), regex(pattern = LINE)))]
     pub sha256: Option<String>,
 }
 
@@ -480,8 +491,8 @@ impl Check for StatusFrame {
         if self.health.is_bounded() {
             return Ok(());
         }
-        Err("battery_level, temperature_c, network.rssi_dbm, offline_queue.currency or batch.id \
-             is beyond its limit"
+        Err("battery_level, temperature_c, network.rssi_dbm, offline_queue.currency, batch.id or \
+             screen.text is beyond its limit"
             .to_owned())
     }
 }
@@ -522,6 +533,8 @@ pub enum Attention {
     StorageLow,
     /// Most of the life of the certificate is over.
     CertExpiring,
+    /// The terminal has to be locked, and its payment application has not confirmed that it is.
+    LockUnconfirmed,
 }
 
 /// All log data of an upload has been sent; answered by `log_ack{complete: true}`.

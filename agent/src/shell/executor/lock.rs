@@ -1,20 +1,17 @@
 //! Lock and unlock: the record of the lock is written before the payment application is told, and
 //! removed after it has said that it is unlocked.
 
-use std::{io, time::Duration};
+use std::io;
 
 use terminal_core::protocol::Policy;
 use terminal_hal::{
     ErrorCode, Failure, SideEffects,
-    api::{self, Call, HoldPolicy, IfPaymentActive, LockRequest, Payments},
+    api::{Call, HoldPolicy, IfPaymentActive, LockRequest, Payments},
     operation::{LockParameters, LockResult, UnlockParameters},
 };
 
 use super::hold;
 use crate::shell::{clock, lock_record::LockRecord};
-
-/// Locking again before the first operation may take this long.
-const LOCK_AGAIN_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Locks once the policy allows it. What the application has refused is not left on record.
 pub(super) async fn lock(
@@ -31,6 +28,7 @@ pub(super) async fn lock(
     };
     let policy = HoldPolicy { if_payment_active, ..hold::policy(policy, call.time_left) };
     let locking = async {
+        let _turn = record.turn.lock().await;
         let before = record
             .lock(call.id, parameters, clock::wall())
             .map_err(|error| not_recorded("the lock could not be recorded", &error))?;
@@ -40,6 +38,9 @@ pub(super) async fn lock(
             if let Err(error) = record.replace(before) {
                 tracing::warn!(operation_id = %call.id, %error, "the lock stays on record");
             }
+        }
+        if answer.is_ok() {
+            record.confirm(true);
         }
         answer
     };
@@ -53,31 +54,15 @@ pub(super) async fn unlock(
     call: &Call,
     parameters: &UnlockParameters,
 ) -> Result<LockResult, Failure> {
+    let _turn = record.turn.lock().await;
     let result = payments.set_locked(call, &LockRequest::Unlock(parameters.clone())).await?;
     // At once: an application that connects from here on must not be locked again.
+    record.confirm(true);
     record.replace(None).map_err(|error| {
         not_recorded("unlocked, but that could not be recorded and it will lock again", &error)
             .with_side_effects(SideEffects::Partial)
     })?;
     Ok(result)
-}
-
-/// Sets a lock that is in force again, before anything else is asked of the application.
-pub(in crate::shell) async fn lock_again(payments: Option<&dyn Payments>, record: &LockRecord) {
-    let standing = record.standing().borrow().clone();
-    let (Some(payments), Some(lock)) = (payments, standing) else { return };
-    let (call, _handle) = api::call(lock.operation_id, 1, LOCK_AGAIN_TIME_MAX);
-    let request = LockRequest::Lock(lock.parameters);
-    let locking = tokio::time::timeout(LOCK_AGAIN_TIME_MAX, payments.set_locked(&call, &request));
-    let operation_id = call.id;
-    match locking.await {
-        Ok(Ok(result)) if result.changed => {
-            tracing::warn!(%operation_id, "the terminal had lost its lock, locked again");
-        }
-        Ok(Ok(_)) => {}
-        Ok(Err(failure)) => tracing::error!(%operation_id, %failure, "not locked again"),
-        Err(_) => tracing::error!(%operation_id, "not locked again in time"),
-    }
 }
 
 fn not_recorded(what: &str, error: &io::Error) -> Failure {
@@ -88,12 +73,12 @@ fn not_recorded(what: &str, error: &io::Error) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
+    use std::{path::Path, time::Duration};
 
     use super::*;
     use terminal_hal::{
         OperationId,
-        api::CallHandle,
+        api::{self, CallHandle},
         mock::{MockConfig, MockTerminal, script::Script},
     };
     use tokio::time::timeout;
@@ -123,21 +108,6 @@ mod tests {
     async fn unlock_it(mock: &MockTerminal, record: &LockRecord) -> Result<LockResult, Failure> {
         let (call, _handle) = call(2);
         unlock(mock, record, &call, &UnlockParameters::default()).await
-    }
-
-    #[tokio::test]
-    async fn what_died_between_the_record_and_the_call_is_locked_at_the_next_start() {
-        let folder = tempfile::tempdir().unwrap();
-        let mock = terminal(r#"{"methods":{"set_locked":{"hang":{}}}}"#);
-        let first = record(folder.path());
-        let died = timeout(Duration::from_millis(100), lock_it(&mock, &first));
-        assert!(died.await.is_err(), "the application has answered");
-        assert!(mock.state().lock.is_none());
-        let next = record(folder.path());
-        assert!(next.is_locked());
-        mock.set_script(Script::default());
-        lock_again(Some(&mock), &next).await;
-        assert!(mock.state().lock.is_some());
     }
 
     #[tokio::test]

@@ -31,8 +31,6 @@ use tokio::{
     task::{AbortHandle, LocalSet},
 };
 
-pub(super) use lock::lock_again;
-
 use super::lock_record::LockRecord;
 use crate::uploads::{UploadLimits, Uploads};
 
@@ -54,7 +52,7 @@ pub(super) struct Hardware {
     pub(super) hal: Hal,
     pub(super) uploads: Arc<Uploads>,
     pub(super) upload_limits: UploadLimits,
-    pub(super) lock: LockRecord,
+    pub(super) lock: Rc<LockRecord>,
 }
 
 struct Running {
@@ -140,6 +138,7 @@ impl Executor {
             let mut health = read_health(&hardware.hal).await;
             // A terminal that has to be locked is, also while its application is away.
             health.locked |= hardware.lock.is_locked();
+            health.lock_unconfirmed = hardware.lock.is_unconfirmed();
             health.storage_free_bytes = health.storage_free_bytes.or(storage_free_bytes);
             if let Some(screen) = &mut health.screen {
                 screen.text = masked(&screen.text);

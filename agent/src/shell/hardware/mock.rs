@@ -15,7 +15,7 @@ use tokio::{
 use super::{HEALTH_INTERVAL_MIN, HardwareNews, REQUESTS_MAX, RunError, pass_requests_on};
 use crate::config::{Config, Source};
 
-/// Between two looks at what is chosen at the simulated terminal.
+/// Between two looks at what is chosen in its menu.
 const MENU_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Everything that it can do; nothing when no capability comes from it.
@@ -47,7 +47,7 @@ pub(super) fn open(
     Ok(hal)
 }
 
-/// The simulated terminal says what is chosen only when it is asked.
+/// It says what is chosen only when it is asked.
 async fn watch_menu(mock: MockTerminal, requests: mpsc::Sender<OperationRequest>) {
     let mut said = None;
     loop {

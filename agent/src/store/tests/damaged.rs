@@ -8,7 +8,7 @@ use terminal_core::engine::{Snapshot, Write};
 
 use super::sample::{self, Dice, Model};
 use super::{Home, contents, copy_directory};
-use crate::store::{DAMAGED_STORES_MAX, StoreError};
+use crate::store::{DAMAGED_STORES_MAX, StoreError, journal::wait_until_released};
 
 #[test]
 fn a_damaged_store_is_moved_aside_and_told_until_it_is_on_record() {
@@ -138,8 +138,10 @@ fn records_that_are_not_those_of_the_last_commit_are_damage() {
     for (change, reason) in changes {
         let home = Home::new();
         home.open().store.append(&sample::one_of_each()).unwrap();
+        wait_until_released(&home.store().join("db")).unwrap();
         let db = sled::Config::new().path(home.store()).flush_every_ms(None).open().unwrap();
         change(&db);
+        db.flush().unwrap();
         drop(db);
         let damage = home.open().damage.unwrap();
         assert!(damage.reason.starts_with(reason), "{}", damage.reason);

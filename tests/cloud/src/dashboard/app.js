@@ -13,6 +13,7 @@ if (given) {
 let token = sessionStorage.getItem("token");
 let selected = null; // id of the terminal that is looked at
 let feed = null; // AbortController of the open feed
+let reveals = false; // the terminal has just been chosen
 let shown = null; // terminal whose configuration is in the form
 
 function node(name, text, attributes = {}) {
@@ -100,7 +101,11 @@ function show(state) {
   element("fleet").replaceChildren(...rows);
   if (focused) document.querySelector(`#fleet [data-id="${CSS.escape(focused)}"]`)?.focus();
   element("detail").hidden = !state.selected;
-  if (state.selected) showDetail(state.selected);
+  if (!state.selected) return;
+  showDetail(state.selected);
+  // On a phone it is below the fleet.
+  if (reveals) element("detail").scrollIntoView();
+  reveals = false;
 }
 
 function showDetail({ terminal, terminalId, report, configuration, operations: list }) {
@@ -114,7 +119,7 @@ function showDetail({ terminal, terminalId, report, configuration, operations: l
     Software: terminal.softwareVersion ?? "not seen yet",
     Battery: terminal.batteryLevel === null ? "none" : `${terminal.batteryLevel} %`,
     "Last seen": terminal.lastSeen ? new Date(terminal.lastSeen * 1000).toLocaleString() : "never",
-    "Reports waiting": report?.unacked ?? "unknown",
+    "Reports waiting": waiting(report),
   };
   element("facts").replaceChildren(
     ...Object.entries(facts).flatMap(([name, value]) => [node("dt", name), node("dd", value)]),
@@ -131,6 +136,12 @@ function showDetail({ terminal, terminalId, report, configuration, operations: l
 }
 
 const screens = { idle: "Ready", payment: "Payment", busy: "Busy", locked: "Locked", message: "Message", menu: "Menu" };
+
+// As the terminal said it last: an ack that came since is not in it.
+function waiting(report) {
+  if (!report) return "unknown";
+  return report.unacked ? `${report.unacked} at ${clock(report.observed_at)}` : "none";
+}
 
 // What the terminal says that its screen shows; nothing is made up.
 function showScreen(terminal, report) {
@@ -167,13 +178,17 @@ function showNow(terminal, list) {
   }
 }
 
+function clock(time) {
+  return new Date(time).toLocaleTimeString([], { hourCycle: "h23" });
+}
+
 function words(name) {
   return name.replaceAll("_", " ");
 }
 
 function operationRow(operation) {
   const row = node("li");
-  const at = new Date(operation.created_at).toLocaleTimeString();
+  const at = clock(operation.created_at);
   const what = node("span", words(operation.operation), { class: "what" });
   const begun = operation.origin === "local" ? `begun there by ${operation.created_by}` : undefined;
   const state = operation.status === "PENDING" ? (operation.started ? "runs" : "waits") : operation.status;
@@ -190,6 +205,7 @@ function operationRow(operation) {
 
 function select(id) {
   selected = id;
+  reveals = true;
   follow();
 }
 

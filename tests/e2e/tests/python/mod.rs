@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use terminal_harness::{Agent, Site, SiteOptions};
 
 use self::peer::{Peer, has_python};
-use crate::support::{error, has_one_verdict, result, seen};
+use crate::support::{error, has_one_verdict, result, seen, unsent};
 
 /// A site whose terminal shows a client certificate.
 async fn site() -> Result<Site> {
@@ -76,7 +76,7 @@ async fn our_agent_serves_a_cloud_in_python() -> Result<()> {
         return Ok(());
     }
     let site = site().await?;
-    let (mut cloud, _, _agent) = our_agent(&site).await?;
+    let (mut cloud, _, agent) = our_agent(&site).await?;
     for kind in ["end_of_day", "check_update", "open_menu", "lock", "unlock"] {
         let id = cloud.dispatch(&site, kind, 900).await?;
         cloud.says("accepted", &id).await?;
@@ -103,7 +103,7 @@ async fn our_agent_serves_a_cloud_in_python() -> Result<()> {
     cloud.report(&logs).await?;
     let verdict = settled(&mut cloud, &logs, "FAILED").await?;
     assert_eq!(verdict["error"]["code"], "UPLOAD_REJECTED");
-    Ok(())
+    unsent(&site, &agent, 0).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -133,7 +133,7 @@ async fn our_agent_and_a_cloud_in_python_are_cut_and_killed_and_nothing_happens_
         settled(&mut cloud, id, "COMPLETED").await?;
         assert_eq!(effects(&site, id)?, 1, "{id}");
     }
-    Ok(())
+    unsent(&site, &agent, 0).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -220,14 +220,16 @@ async fn the_two_in_python_serve_each_other() -> Result<()> {
     drop(cloud);
     payment(&site, false)?;
     let (mut cloud, _) = Peer::cloud(&site, port).await?;
+    let queued = cloud.dispatch(&site, "check_update", 900).await?;
     let _agent = Peer::agent(&site, port)?;
     let report = cloud.report(&killed).await?;
     assert_eq!(report["attempt"], 2, "{report}");
+    cloud.report(&queued).await?;
 
     let unknown = cloud.dispatch(&site, "reboot", 900).await?;
     cloud.report(&unknown).await?;
     settled(&mut cloud, &unknown, "FAILED").await?;
-    for id in [&cut, &killed] {
+    for id in [&cut, &killed, &queued] {
         settled(&mut cloud, id, "COMPLETED").await?;
     }
     Ok(())

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 use terminal_core::protocol::close_code;
-use terminal_reference::{Sender, examples, files};
+use terminal_reference::{Protocol, Sender, examples, files};
 
 const AGENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../agent");
 
@@ -20,13 +20,18 @@ fn every_example_is_a_message_of_its_direction() {
             Sender::Agent => "receive",
             Sender::Cloud => "send",
         };
+        let channel = match example.protocol {
+            Protocol::Ops => "#/channels/operations",
+            Protocol::Enrol => "#/channels/enrolment",
+        };
         let operations = document["operations"].as_object().unwrap().values();
-        let of_direction = operations.filter(|operation| operation["action"] == action);
+        let of_direction =
+            operations.filter(|it| it["action"] == action && it["channel"]["$ref"] == channel);
         let mut messages =
             of_direction.flat_map(|operation| operation["messages"].as_array().unwrap());
         let name = format!("/{}", example.kind());
         let is_named = messages.any(|it| it["$ref"].as_str().unwrap().ends_with(&name));
-        assert!(is_named, "{action} {name}");
+        assert!(is_named, "{action} {name} on {channel}");
     }
 }
 

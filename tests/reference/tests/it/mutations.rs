@@ -88,6 +88,9 @@ fn replacements(old: &Value, sizes: &BTreeSet<i64>) -> Vec<Value> {
             new.push(json!(text.to_uppercase()));
             new.push(json!(text.to_lowercase()));
             new.extend(TIMES.map(|time| json!(time)));
+            if NAMES.contains(text) {
+                new.extend(NAMES.iter().map(|name| json!(name)));
+            }
         }
         Value::Array(items) if !items.is_empty() => {
             let counts = sizes.iter().filter(|size| (0..1000).contains(*size));
@@ -132,6 +135,26 @@ static SIZES: LazyLock<BTreeSet<i64>> = LazyLock::new(|| {
     }
     sizes
 });
+
+/// Every value of every enumeration: what is right in one place is wrong in another.
+static NAMES: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
+    let mut names = BTreeSet::new();
+    for text in files().values() {
+        constants(&serde_json::from_str(text).unwrap(), &mut names);
+    }
+    names
+});
+
+fn constants(schema: &Value, names: &mut BTreeSet<String>) {
+    match schema {
+        Value::Array(items) => items.iter().for_each(|item| constants(item, names)),
+        Value::Object(fields) => {
+            names.extend(fields.get("const").and_then(Value::as_str).map(str::to_owned));
+            fields.values().for_each(|value| constants(value, names));
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
 
 fn limits(schema: &Value, sizes: &mut BTreeSet<i64>) {
     match schema {

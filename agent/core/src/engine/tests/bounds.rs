@@ -121,6 +121,19 @@ fn room_for_the_verdict_of_everything_accepted_is_reserved_before_accepting() {
 
 // Rule 5
 #[test]
+fn reports_of_an_owner_before_take_room_until_they_are_discarded() {
+    let mut w = with_verdicts(UNACKED_MAX - 1, false);
+    w.identity.terminal_id = "T-2".into();
+    w.restart();
+    w.connect();
+    let frame = w.operation(1, OperationKind::EndOfDay);
+    assert_refused(&mut w, frame, "OVERLOADED");
+    w.step(&Event::DiscardRequested);
+    assert_eq!(w.dispatch(1, OperationKind::EndOfDay).accepted().len(), 1);
+}
+
+// Rule 5
+#[test]
 fn remembered_verdicts_are_bounded() {
     let mut w = with_verdicts(REMEMBERED_MAX - 1, true);
     assert_eq!(w.dispatch(1, OperationKind::EndOfDay).accepted().len(), 1);

@@ -5,7 +5,7 @@ use terminal_hal::{ErrorCode, OperationId, OperationKind, operation::reboot::Boo
 
 use super::{
     effects::Effects,
-    samples::{DAY_MS, object, result, settings},
+    samples::{DAY_MS, MINUTE_MS, object, result, settings},
     store::Store,
     world::World,
 };
@@ -187,6 +187,21 @@ fn it_is_remembered_until_it_is_acked_and_a_month_has_passed() {
     w.lose_link();
     w.connect();
     assert!(!w.engine.is_known(id));
+}
+
+#[test]
+fn what_was_taken_while_nobody_knew_the_time_is_not_forgotten_once_it_is_acked() {
+    let mut w = World::new();
+    w.wall_trusted = false;
+    let id = taken(&ask(&mut w, "a", OperationKind::CheckUpdate)).id;
+    finish(&mut w, id, OperationKind::CheckUpdate);
+    w.connect();
+    w.ack(1);
+    w.wait(MINUTE_MS);
+    let again = ask(&mut w, "a", OperationKind::CheckUpdate);
+    assert_eq!((taken(&again).duplicate, again.starts()), (true, Vec::new()));
+    w.restart();
+    assert!(taken(&ask(&mut w, "a", OperationKind::CheckUpdate)).duplicate);
 }
 
 #[test]

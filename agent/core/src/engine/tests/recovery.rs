@@ -1,13 +1,13 @@
 //! Rule 11: what a crash has cut off is rerun, asked about or failed, by kind.
 
-use terminal_hal::{ErrorCode, Failure, OperationKind, SideEffects};
+use terminal_hal::{ErrorCode, Failure, OperationId, OperationKind, SideEffects};
 
 use super::{
     samples::{MINUTE_MS, id, object, result},
     world::World,
 };
 use crate::engine::{CallOutcome, Event, OperationState, Verification};
-use crate::protocol::{CloudFrame, OperationFrame, UnfinishedState};
+use crate::protocol::{AgentFrame, CloudFrame, OperationFrame, UnfinishedState};
 
 fn cut_off(kind: OperationKind) -> (World, super::effects::Effects) {
     let mut w = World::connected();
@@ -189,6 +189,34 @@ fn no_started_leaves_before_welcome() {
     let effects = w.receive(&CloudFrame::Welcome(welcome));
     assert_eq!(effects.seqs(), [1]);
     assert!(matches!(w.store.operations[&id(1)].state, OperationState::Finished { .. }));
+}
+
+// Rule 11
+#[test]
+fn what_has_begun_without_a_link_or_since_hello_is_announced_after_welcome() {
+    let mut w = World::connected();
+    w.dispatch(1, OperationKind::SendLogs);
+    w.dispatch(2, OperationKind::OpenMenu);
+    w.dispatch(3, OperationKind::CheckUpdate);
+    w.lose_link();
+    assert!(w.complete(1).frames().is_empty());
+    let hello = w.open_link();
+    let waits = hello.hello().unfinished.iter().filter(|u| u.state == UnfinishedState::Accepted);
+    assert_eq!(waits.map(|u| u.id).collect::<Vec<_>>(), [id(3)]);
+    assert_eq!(w.complete(2).starts(), [(id(3), 1)]);
+    let welcome = w.welcome();
+    let effects = w.receive(&CloudFrame::Welcome(welcome));
+    let frames = effects.frames();
+    let announced: Vec<_> = frames.iter().filter_map(|frame| started(frame)).collect();
+    assert_eq!(announced, [(id(3), 1)]);
+}
+
+const fn started(frame: &AgentFrame) -> Option<(OperationId, u32)> {
+    if let AgentFrame::Started(started) = frame {
+        Some((started.id, started.attempt))
+    } else {
+        None
+    }
 }
 
 // Rule 11

@@ -90,6 +90,7 @@ fn what_needs_attention_is_named() {
         battery_level: Some(14),
         power: Some(PowerSource::Battery),
         tampered: true,
+        lock_unconfirmed: true,
         locked: true,
         ..TerminalHealth::default()
     };
@@ -100,6 +101,7 @@ fn what_needs_attention_is_named() {
         Attention::Tampered,
         Attention::ClockUntrusted,
         Attention::StorageLow,
+        Attention::LockUnconfirmed,
     ];
     assert_eq!(status.needs_attention, want);
     assert_eq!((status.state, &status.health), (TerminalState::Locked, &health));
