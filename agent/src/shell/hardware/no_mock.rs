@@ -9,11 +9,6 @@ use super::{HardwareNews, RunError};
 use crate::config::Config;
 
 /// Nothing: a configuration that names it was refused.
-#[expect(
-    clippy::needless_pass_by_value,
-    clippy::unnecessary_wraps,
-    reason = "as the simulated terminal has it"
-)]
 pub(super) fn open(
     _: &Config,
     _: &Arc<Notify>,
