@@ -27,6 +27,21 @@ pub(crate) fn add(
     Ok(())
 }
 
+/// Adds a step, unless it is there already with the same detail.
+pub(crate) fn add_new(
+    connection: &Connection,
+    id: OperationId,
+    at: Timestamp,
+    event: &str,
+    detail: &Value,
+) -> Result<(), DbError> {
+    let known = list(connection, id)?;
+    if known.iter().any(|entry| entry.event == event && entry.detail == *detail) {
+        return Ok(());
+    }
+    add(connection, id, at, event, detail)
+}
+
 /// All steps in order.
 pub(crate) fn list(
     connection: &Connection,

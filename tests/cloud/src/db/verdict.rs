@@ -29,7 +29,7 @@ pub(crate) fn accepted(
     Ok(())
 }
 
-/// An attempt has begun.
+/// An attempt has begun. A terminal says so again on every link; that is no news.
 pub(crate) fn started(
     connection: &Connection,
     terminal_id: &str,
@@ -40,7 +40,7 @@ pub(crate) fn started(
                WHERE id = ?1 AND terminal_id = ?2";
     if execute(connection, sql, params![frame.id.to_string(), terminal_id, ms(at)])? > 0 {
         let detail = json!({ "attempt": frame.attempt });
-        timeline::add(connection, frame.id, at, "started", &detail)?;
+        timeline::add_new(connection, frame.id, at, "started", &detail)?;
     }
     Ok(())
 }

@@ -215,6 +215,8 @@ async fn the_timeline_tells_the_life_of_an_operation() {
     let id = bench.operate(&terminal.terminal_id, "end_of_day").await;
     link.frame_of("operation").await;
     link.send(&json!({ "type": "accepted", "id": id, "duplicate": false })).await;
+    // Twice, as after a reconnect.
+    link.send(&json!({ "type": "started", "id": id, "attempt": 1 })).await;
     link.send(&json!({ "type": "started", "id": id, "attempt": 1 })).await;
     link.send(&json!({ "type": "progress", "id": id, "phase": "closing", "percent": 40 })).await;
     link.send(&verdict(epoch(), 1, id, "end_of_day", completed(json!({})))).await;
