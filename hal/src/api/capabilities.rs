@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::{Call, HalFuture};
 use crate::{
-    BootId, Failure, OperationId, Timestamp,
+    BootId, ErrorCode, Failure, OperationId, Timestamp,
     operation::{
         CheckUpdateParameters, CheckUpdateResult, ConfigureResult, EndOfDayParameters,
         EndOfDayResult, IfPaymentActive, LockParameters, LockResult, OpenMenuParameters,
@@ -26,6 +26,17 @@ pub trait Payments: Send + Sync {
 
     /// Whether a payment is in progress. Only for display: see [`Payments::hold_payments`].
     fn activity(&self) -> HalFuture<'_, PaymentActivity>;
+
+    /// Whether anybody is there who may take a payment, whatever state that application is in. Only
+    /// where nobody listens, or nothing is heard in time, may the terminal be restarted without a
+    /// hold. By itself anything that [`Payments::activity`] answers is a sign of life, but
+    /// `HAL_UNAVAILABLE`.
+    fn is_alive(&self) -> HalFuture<'_, bool> {
+        Box::pin(async {
+            let answer = self.activity().await;
+            Ok(!answer.is_err_and(|failure| failure.code == ErrorCode::HalUnavailable))
+        })
+    }
 
     /// Refuses new payments from now on, in one atomic step with the check that none is active.
     ///

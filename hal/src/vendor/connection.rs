@@ -5,6 +5,7 @@
 
 use std::{
     collections::BTreeMap,
+    io,
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -36,9 +37,9 @@ const OUTGOING_QUEUE: usize = 2 * REQUESTS_MAX;
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ConnectionError {
     #[error("connecting")]
-    Connect(#[source] std::io::Error),
+    Connect(#[source] io::Error),
     #[error("asking who the peer is")]
-    Credentials(#[source] std::io::Error),
+    Credentials(#[source] io::Error),
     #[error("the peer runs as user {uid}, want one of {allowed:?}")]
     Stranger { uid: u32, allowed: Vec<u32> },
     #[error("it did not answer hello in time")]
@@ -56,11 +57,34 @@ pub(super) enum ConnectionError {
     #[error("it sent what is no message: {0}")]
     Malformed(String),
     #[error("writing to the socket")]
-    Write(#[source] std::io::Error),
+    Write(#[source] io::Error),
     #[error("it does not read what is written to it")]
     WriteTimeout,
     #[error("it leaves {REQUESTS_MAX} requests without an answer")]
     Unanswered,
+}
+
+impl ConnectionError {
+    /// Whether nothing was heard: nobody listens, or whoever does is stuck or has gone. A socket that
+    /// may not be opened says nothing about who is behind it.
+    pub(super) fn is_silence(&self) -> bool {
+        match self {
+            Self::Connect(error) => error.kind() != io::ErrorKind::PermissionDenied,
+            Self::HelloTimeout
+            | Self::Closed
+            | Self::Line(LineError::Read(_))
+            | Self::Write(_)
+            | Self::WriteTimeout
+            | Self::Unanswered => true,
+            Self::Credentials(_)
+            | Self::Stranger { .. }
+            | Self::HelloRefused(_)
+            | Self::Version(_)
+            | Self::NotLocked(_)
+            | Self::Line(LineError::Truncated | LineError::TooLong)
+            | Self::Malformed(_) => false,
+        }
+    }
 }
 
 /// What the application says by itself.

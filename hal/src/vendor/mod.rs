@@ -32,7 +32,7 @@ use crate::{
 };
 use request::Holds;
 pub use standing_lock::StandingLock;
-use supervisor::Link;
+use supervisor::{Absence, Link};
 
 /// How to reach the payment application.
 #[derive(Clone, Debug)]
@@ -70,7 +70,10 @@ pub struct VendorNews {
 impl Vendor {
     /// Begins to connect, in a task of the current runtime that ends with the last clone.
     pub fn open(config: VendorConfig) -> Self {
-        let (link_sender, link) = watch::channel(Link::Down("not connected yet".to_owned()));
+        let (link_sender, link) = watch::channel(Link::Down(Absence {
+            why: "not connected yet".to_owned(),
+            somebody_is_there: false,
+        }));
         let (news_sender, news) = watch::channel(VendorNews::default());
         tokio::spawn(supervisor::keep_connected(config, link_sender, news_sender));
         Self { link, news, holds: Arc::default() }

@@ -47,6 +47,10 @@ impl Payments for Vendor {
         })
     }
 
+    fn is_alive(&self) -> HalFuture<'_, bool> {
+        Box::pin(async { Ok(self.hears_anything().await) })
+    }
+
     fn hold_payments<'a>(&'a self, call: &'a Call, policy: &'a HoldPolicy) -> HalFuture<'a, ()> {
         Box::pin(async {
             let until = Instant::now() + policy.wait_max + HOLD_GRACE;

@@ -15,7 +15,7 @@ use super::{
     connection::{Connection, NotSent},
     failure::{self, Lost},
     supervisor::Link,
-    wire::{ANSWER_MS_MAX, Operation, OperationContext, RpcError},
+    wire::{ANSWER_MS_MAX, Empty, Operation, OperationContext, RpcError, method},
 };
 pub(super) use crate::error::Effect;
 use crate::{
@@ -64,6 +64,25 @@ impl Vendor {
     ) -> Result<T, Failure> {
         let answer = self.repeat(method, params, Some(call), until, Effect::Possible).await?;
         read(method, answer, Effect::Possible)
+    }
+
+    /// Whether anything comes back, or somebody is there who is not worked with.
+    pub(super) async fn hears_anything(&self) -> bool {
+        if speaks_without_being_asked(&self.link.borrow()) {
+            return true;
+        }
+        let until = Instant::now() + Duration::from_millis(ANSWER_MS_MAX);
+        match self.send(method::ACTIVITY, &Empty {}, None, until).await {
+            Ended::Answered(_) | Ended::Refused(_) => true,
+            Ended::Lost(Lost::Connection) => {
+                // Why it ended is known in a moment: it may have said what is no message.
+                let mut link = self.link.clone();
+                let ended = link.wait_for(|link| matches!(link, Link::Down(_)));
+                let ended = timeout_at(until, ended).await;
+                matches!(ended, Ok(Ok(link)) if speaks_without_being_asked(&link))
+            }
+            Ended::NotSent(_) | Ended::Lost(Lost::Time) => false,
+        }
     }
 
     /// Sends again what was lost.
@@ -144,11 +163,11 @@ impl Vendor {
         let why = match timeout_at(until, link.wait_for(is_up)).await {
             Ok(Ok(link)) => match &*link {
                 Link::Up(connection) => return Ok(Arc::clone(connection)),
-                Link::Down(why) => why.clone(),
+                Link::Down(absence) => absence.why.clone(),
             },
             Ok(Err(_)) => "the bridge has been closed".to_owned(),
             Err(_) => match &*self.link.borrow() {
-                Link::Down(why) => why.clone(),
+                Link::Down(absence) => absence.why.clone(),
                 Link::Up(connection) => return Ok(Arc::clone(connection)),
             },
         };
@@ -188,6 +207,14 @@ async fn cancelled(call: Option<&Call>) {
     match call {
         Some(call) => call.cancellation.cancelled().await,
         None => std::future::pending().await,
+    }
+}
+
+/// Whether somebody is there whom it makes no sense to ask about payments.
+fn speaks_without_being_asked(link: &Link) -> bool {
+    match link {
+        Link::Down(absence) => absence.somebody_is_there,
+        Link::Up(connection) => missing_capability(connection, method::ACTIVITY).is_some(),
     }
 }
 

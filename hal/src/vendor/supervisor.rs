@@ -36,10 +36,19 @@ const GOOD_AFTER: Duration = Duration::from_secs(10);
 /// Whether there is a connection.
 #[derive(Clone, Debug)]
 pub(super) enum Link {
-    /// Not now, and why.
-    Down(String),
+    /// Not now.
+    Down(Absence),
     /// Ready for requests.
     Up(Arc<Connection>),
+}
+
+/// Why there is no connection.
+#[derive(Clone, Debug)]
+pub(super) struct Absence {
+    pub(super) why: String,
+    /// Somebody is there and is not worked with, such as an application of another version: it may
+    /// be in the middle of a payment.
+    pub(super) somebody_is_there: bool,
 }
 
 /// Goes on until nobody looks at `link` any more.
@@ -72,7 +81,8 @@ async fn connect_for_ever(
                 socket = %config.socket.display(), reason, "no payment application"
             );
         }
-        link.send_replace(Link::Down(reason.clone()));
+        let somebody_is_there = !error.is_silence();
+        link.send_replace(Link::Down(Absence { why: reason.clone(), somebody_is_there }));
         said = reason;
         if was_up && begun.elapsed() >= GOOD_AFTER {
             failures = 0;

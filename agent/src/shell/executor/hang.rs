@@ -13,8 +13,8 @@ use super::hold;
 /// An application that has answered nothing for so long hangs. It owes an answer to the question
 /// about its activity within [`ANSWER_TIME_MAX`], also during a payment and while a hold waits.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
-/// The same as `ANSWER_MS_MAX` of the vendor socket.
-const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
+/// `ANSWER_MS_MAX` of the vendor socket, and a little more, so that what it says comes first.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(6);
 /// It is asked this often, and a hold that it was not there for is tried again after this.
 const ASK_EVERY: Duration = Duration::from_secs(5);
 
@@ -61,7 +61,8 @@ async fn take_patiently(
             Ok(()) => return Ok(()),
             Err(failure) => failure,
         };
-        if !is_silence(&failure) || Instant::now() >= until || call.cancellation.is_cancelled() {
+        let is_unavailable = failure.code == ErrorCode::HalUnavailable;
+        if !is_unavailable || Instant::now() >= until || call.cancellation.is_cancelled() {
             return Err(failure);
         }
         sleep(ASK_EVERY).await;
@@ -72,17 +73,13 @@ async fn take_patiently(
 async fn silent(payments: &dyn Payments) {
     let mut answered_at = Instant::now();
     while answered_at.elapsed() < SILENCE_MAX {
-        let answer = timeout(ANSWER_TIME_MAX, payments.activity()).await;
-        if answer.is_ok_and(|answer| !answer.is_err_and(|failure| is_silence(&failure))) {
+        let answer = timeout(ANSWER_TIME_MAX, payments.is_alive()).await;
+        // A failure is an answer.
+        if answer.is_ok_and(|is_alive| is_alive.unwrap_or(true)) {
             answered_at = Instant::now();
         }
         sleep(ASK_EVERY).await;
     }
-}
-
-/// Any other failure is an answer.
-fn is_silence(failure: &Failure) -> bool {
-    failure.code == ErrorCode::HalUnavailable
 }
 
 #[cfg(test)]

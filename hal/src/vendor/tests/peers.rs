@@ -19,6 +19,7 @@ async fn a_peer_that_runs_as_somebody_else_is_told_nothing() {
     let failure = bridge.activity().await.unwrap_err();
     assert_eq!(failure.code, ErrorCode::HalUnavailable);
     assert!(failure.failure_reason.contains("runs as user"), "{failure}");
+    assert_eq!(bridge.is_alive().await, Ok(true), "it may be in the middle of a payment");
 }
 
 #[tokio::test]
@@ -45,7 +46,50 @@ async fn another_version_a_refusal_and_a_nameless_instance_are_no_application() 
         let mut link = bridge.link.clone();
         let said = |link: &super::super::Link| format!("{link:?}").contains(why);
         timeout(PATIENCE, link.wait_for(said)).await.expect(why).unwrap();
+        assert_eq!(bridge.is_alive().await, Ok(true), "{why}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn any_answer_is_a_sign_of_life_also_that_it_cannot_be_used() {
+    let peer = Peer::new();
+    let bridge = peer.bridge();
+    let unavailable = json!({ "code": -32000, "message": "starting",
+        "data": { "code": "HAL_UNAVAILABLE", "failure_reason": "starting" } });
+    for answer in [
+        json!({ "jsonrpc": "2.0", "result": { "activity": "committed" } }),
+        json!({ "jsonrpc": "2.0", "error": unavailable }),
+        json!({ "jsonrpc": "2.0", "result": {}, "error": {} }),
+    ] {
+        let mut conversation = peer.greeted("i").await;
+        let (is_alive, ()) = tokio::join!(bridge.is_alive(), async {
+            let (id, _) = conversation.expect(method::ACTIVITY).await;
+            let mut message = answer.clone();
+            message["id"] = json!(id);
+            conversation.say(&message.to_string()).await;
+        });
+        assert_eq!(is_alive, Ok(true), "{answer}");
+        drop(conversation);
+        let is_down = |link: &super::super::Link| matches!(link, super::super::Link::Down(_));
+        timeout(PATIENCE, bridge.link.clone().wait_for(is_down)).await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_and_nothing_are_no_sign_of_life() {
+    let peer = Peer::new();
+    let bridge = peer.bridge();
+    let mut greeted = peer.greeted("i").await;
+    let (is_alive, ()) = tokio::join!(bridge.is_alive(), async {
+        greeted.expect(method::ACTIVITY).await;
+    });
+    assert_eq!(is_alive, Ok(false), "it says hello and then nothing");
+    drop(greeted);
+    let mut silent = peer.accept().await;
+    silent.expect(method::HELLO).await;
+    assert_eq!(bridge.is_alive().await, Ok(false), "it does not even say hello");
+    let config = VendorConfig { socket: peer.directory.join("none.sock"), ..peer.config() };
+    assert_eq!(Vendor::open(config).is_alive().await, Ok(false), "nobody listens");
 }
 
 #[tokio::test(start_paused = true)]
