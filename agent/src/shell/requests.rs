@@ -68,8 +68,9 @@ fn from_source(
 ) -> Result<LocalRequest, String> {
     let OperationRequest { key, operation, parameters } = request;
     let kind = OperationKind::from_name(&operation).ok_or_else(|| {
-        let known: Vec<_> = OperationKind::ALL.iter().map(|kind| kind.as_str()).collect();
-        format!("operation: got {operation:?}, want one of {}", known.join(", "))
+        let kinds = OperationKind::ALL.into_iter().filter(|kind| LocalRequest::allows(*kind));
+        let names: Vec<_> = kinds.map(OperationKind::as_str).collect();
+        format!("operation: got {operation:?}, want one of {}", names.join(", "))
     })?;
     if key.is_empty() || key.chars().count() > KEY_CHARS_MAX {
         return Err(format!("key: want 1 to {KEY_CHARS_MAX} characters"));
@@ -111,7 +112,10 @@ mod tests {
             assert!(from_control(&request(Some(wrong)), 0).unwrap_err().starts_with("key: "));
         }
         let dance = StartRequest { operation: "dance".to_owned(), ..request(None) };
-        assert!(from_control(&dance, 0).unwrap_err().contains("want one of end_of_day"));
+        let problem = from_control(&dance, 0).unwrap_err();
+        assert!(problem.contains("want one of end_of_day"), "{problem}");
+        // That is the cloud's to ask for.
+        assert!(!problem.contains("unlock") && problem.ends_with("lock"), "{problem}");
     }
 
     #[test]

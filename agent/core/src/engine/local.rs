@@ -33,6 +33,14 @@ pub struct LocalRequest {
     pub created_by: String,
 }
 
+impl LocalRequest {
+    /// Whether an operation of that kind may be begun at the terminal.
+    #[must_use]
+    pub const fn allows(kind: OperationKind) -> bool {
+        kind::may_begin_locally(kind)
+    }
+}
+
 /// What becomes of a [`LocalRequest`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalAnswer {
@@ -96,7 +104,7 @@ impl Engine {
         if self.is_known(id) {
             return Ok(LocalTaken { id, duplicate: true });
         }
-        if !kind::may_begin_locally(request.kind) {
+        if !LocalRequest::allows(request.kind) {
             let reason = format!("{} is the cloud's to ask for", request.kind);
             return Err(Failure::new(ErrorCode::Unauthorized, reason).into());
         }
