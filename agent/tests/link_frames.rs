@@ -217,6 +217,34 @@ async fn a_peer_that_takes_no_bytes_is_lost_after_the_write_limit() {
 }
 
 #[tokio::test]
+async fn a_peer_that_asks_much_and_reads_late_gets_every_answer() {
+    const QUESTIONS: usize = 1_000;
+    let (mut link, peer) = pair().await;
+    let (mut asking, mut reading) = peer.split();
+    for _ in 0..QUESTIONS {
+        asking.feed(Message::text("?")).await.unwrap();
+    }
+    asking.flush().await.unwrap();
+    let answer = text(16 << 10);
+    let answering = tokio::spawn({
+        let answer = answer.clone();
+        async move {
+            for _ in 0..QUESTIONS {
+                assert!(matches!(link.next().await, LinkEvent::Text(_)));
+                link.handle.send_text(answer.clone());
+            }
+            link
+        }
+    });
+    // Being wrong about it only makes the test easier.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    for _ in 0..QUESTIONS {
+        assert_eq!(reading.next().await.unwrap().unwrap(), Message::text(&answer));
+    }
+    drop(answering.await.unwrap());
+}
+
+#[tokio::test]
 async fn a_queue_of_control_frames_that_overflows_ends_the_link() {
     let (link, _peer) = pair().await;
     // The link's task does not run in between.

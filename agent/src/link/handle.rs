@@ -7,6 +7,9 @@ use tokio_tungstenite::tungstenite::Message;
 
 /// Control frames that may wait to be written; a peer that lets more pile up is not reading.
 const CONTROL_QUEUE: usize = 256;
+/// With more control frames waiting than this, nothing is read: what was read before, and is not
+/// answered yet, must find room for its answers.
+const CONTROL_QUEUE_TO_READ: usize = 64;
 /// Bulk frames that may wait: none but the next.
 const BULK_QUEUE: usize = 1;
 
@@ -143,6 +146,11 @@ impl Queues {
             message = control.recv(), if sending => message.map_or(Wish::Abandoned, Wish::Send),
             Some(message) = bulk.recv(), if sending => Wish::Send(message),
         }
+    }
+
+    /// Whether there is room for the answers to what else may be read.
+    pub(super) fn has_room_for_answers(&self) -> bool {
+        self.control.len() <= CONTROL_QUEUE_TO_READ
     }
 
     /// The control frames that still wait.

@@ -112,11 +112,12 @@ impl Session {
     }
 
     async fn step(&mut self, events: &mpsc::Sender<LinkEvent>) -> Option<Farewell> {
+        let reading = self.arrived.is_none() && self.queues.has_room_for_answers();
         let writing = self.write_deadline.is_some();
         let deadline = self.write_deadline;
         tokio::select! {
             wish = self.queues.next(!writing) => self.fulfil(wish),
-            turn = self.socket.turn(self.arrived.is_none(), writing) => self.take(turn),
+            turn = self.socket.turn(reading, writing) => self.take(turn),
             permit = events.reserve(), if self.arrived.is_some() => match permit {
                 Ok(permit) => {
                     if let Some(event) = self.arrived.take() {

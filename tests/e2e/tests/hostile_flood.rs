@@ -29,8 +29,7 @@ use crate::{
 
 /// Frames that are written at once.
 const BURST: usize = 64;
-/// Answers that may be on their way. With more the agent is right to say that its peer reads too
-/// slowly, and acks would come late behind the frames that wait.
+/// Answers that may be on their way. With more, acks would come late behind the frames that wait.
 const WINDOW: u64 = 512;
 
 fn frames() -> u64 {

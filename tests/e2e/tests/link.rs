@@ -9,7 +9,7 @@ use terminal_cloud::{
 };
 use terminal_harness::{Agent, Site, SiteOptions};
 
-use crate::support::{clear_faults, count, cut_off, open, result, seen, slow, status};
+use crate::support::{clear_faults, count, drop_link, open, result, seen, slow, status};
 
 /// Whether the agent waits for at least so many milliseconds before it tries again.
 fn waits(status: &Value, ms_min: u64) -> bool {
@@ -153,7 +153,7 @@ async fn a_hello_without_an_answer_ends_in_another_attempt() -> Result<()> {
     status(&site, &agent, "an open link", |s| s["link"]["state"] == "connecting").await?;
     assert_eq!(count(&site, id, "dispatched").await?, 0);
     // The cloud ends it here; that the agent gives up by itself is proved in virtual time.
-    site.until("a link to drop", async |site| Ok(cut_off(site).await.is_ok())).await?;
+    site.until("a link to drop", async |site| Ok(drop_link(site).await.is_ok())).await?;
     clear_faults(&site).await?;
     result(&site.verdict(id).await?)?;
     Ok(())
