@@ -8,7 +8,7 @@ mod slots;
 mod update;
 mod vm;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use terminal_harness::{Site, SiteOptions};
 
 use crate::{
@@ -37,8 +37,11 @@ pub(crate) async fn day() -> Result<()> {
     let (site, root) = terminal().await?;
     let system = Emulated::new(&root, site.cloud()?.addr().port())?;
     let mut day = Day { site, system };
-    day.tell().await?;
-    figures::print(&mut day).await
+    let told = async {
+        day.tell().await?;
+        figures::print(&mut day).await
+    };
+    told.await.with_context(|| day.system.console())
 }
 
 /// Updates of the system in two slots.
@@ -46,7 +49,8 @@ pub(crate) async fn update() -> Result<()> {
     let (site, root) = terminal().await?;
     slots::split(&root)?;
     let system = Emulated::new(&root, site.cloud()?.addr().port())?;
-    update::tell(&mut Day { site, system }).await
+    let mut day = Day { site, system };
+    update::tell(&mut day).await.with_context(|| day.system.console())
 }
 
 /// A cloud, and the root file system of a terminal that it knows.

@@ -25,6 +25,8 @@ pub(super) const CLOUD: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 100);
 const COMMAND_TIME_MAX: Duration = Duration::from_secs(300);
 /// The emulator may take this long to listen.
 const START_TIME_MAX: Duration = Duration::from_secs(20);
+/// Of the console, so much is shown after a failure.
+const CONSOLE_LINES: usize = 40;
 /// Begins the line that ends an answer.
 const END: char = '\u{1e}';
 
@@ -48,6 +50,15 @@ impl Emulated {
         let folder = TempDir::new()?;
         let media = disk::make(root, folder.path())?;
         Ok(Self { folder, media, cloud_port, running: None })
+    }
+
+    /// What the machine said last, for people who look for a fault.
+    pub(super) fn console(&self) -> String {
+        let said = fs::read(self.folder.path().join("console")).unwrap_or_default();
+        let said = String::from_utf8_lossy(&said);
+        let lines: Vec<_> = said.lines().collect();
+        let last = lines.get(lines.len().saturating_sub(CONSOLE_LINES)..).unwrap_or_default();
+        format!("the machine's console ended with:\n{}", last.join("\n"))
     }
 
     fn command(&self) -> Result<Command> {
