@@ -7,9 +7,10 @@ use tokio_tungstenite::tungstenite::Message;
 
 /// Control frames that may wait to be written; a peer that lets more pile up is not reading.
 const CONTROL_QUEUE: usize = 256;
-/// With more control frames waiting than this, nothing is read: what was read before, and is not
-/// answered yet, must find room for its answers.
-const CONTROL_QUEUE_TO_READ: usize = 64;
+/// With more control frames waiting than this, nothing is read: the answers to what has been read and
+/// waits for the engine, and a window of reports, must find room. A window of reports by itself does
+/// not stop the reading: on a slow link the peer would seem to be silent.
+const CONTROL_QUEUE_TO_READ: usize = 112;
 /// Bulk frames that may wait: none but the next.
 const BULK_QUEUE: usize = 1;
 
