@@ -170,7 +170,9 @@ impl IdentityStore {
         now_s: u64,
     ) -> Result<&StoredIdentity, IdentityError> {
         let key_pem = self.key_of(enrolled, now_s)?;
-        let number = self.newest.as_ref().map_or(1, |newest| newest.number.saturating_add(1));
+        // Not from memory: the medium may have kept a folder that was to be removed.
+        let newest = disk::numbered_folders(&self.directory)?.into_iter().max();
+        let number = newest.map_or(1, |newest| newest.saturating_add(1));
         let on_probation = self.newest.as_ref().is_none_or(|newest| newest.is_on_probation);
         let changes = stored::writing(&self.directory, number, enrolled, &key_pem, on_probation);
         disk::carry_out(&changes)?;

@@ -127,6 +127,16 @@ fn an_identity_for_the_same_key_is_taken_again() {
 }
 
 #[test]
+fn a_folder_that_the_medium_did_not_give_up_is_not_in_the_way_of_the_next_identity() {
+    let mut asked = asked();
+    fs::create_dir(asked.path("00000001")).unwrap();
+    fs::write(asked.path("00000001/remains"), "x").unwrap();
+    fs::create_dir(asked.path("00000003")).unwrap();
+    asked.store.adopt(&Authority::new("CA").enrolled(&asked.key_pem, "T-1"), NOW_S).unwrap();
+    assert_eq!(asked.open().newest().unwrap().terminal_id, "T-1");
+}
+
+#[test]
 fn what_is_not_this_terminals_identity_is_refused_with_a_reason() {
     let mut asked = asked();
     let authority = Authority::new("CA");
