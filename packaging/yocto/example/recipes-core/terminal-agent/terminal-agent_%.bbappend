@@ -15,7 +15,7 @@ SRC_URI += "\
 # No simulated hardware on terminals in shops: a configuration that names it is refused.
 CARGO_BUILD_FLAGS:append = " --no-default-features"
 
-# Before walnascar there is no UNPACKDIR: ${WORKDIR} in its place.
+# With scarthgap: ${WORKDIR} in place of ${UNPACKDIR}.
 do_install:append() {
     install -D -m 644 ${UNPACKDIR}/agent.toml ${D}${sysconfdir}/terminal-agent/agent.toml
     install -D -m 644 ${UNPACKDIR}/ca.pem ${D}${sysconfdir}/terminal-agent/ca.pem
