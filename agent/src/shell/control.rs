@@ -35,6 +35,8 @@ const REQUEST_BYTES_MAX: u64 = 4096;
 const ANSWER_BYTES_MAX: u64 = 4 << 20;
 /// A question and its answer may take this long.
 const CALL_TIME_MAX: Duration = Duration::from_secs(5);
+/// Whoever may ask nothing is listened to for so long.
+const STRANGER_TIME_MAX: Duration = Duration::from_millis(20);
 
 /// What can be asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -145,11 +147,16 @@ async fn serve_one(
 ) -> io::Result<()> {
     let peer = stream.peer_cred()?;
     let groups = sys::peer_groups(&stream);
-    // Read in any case: a client that is still writing would miss the refusal.
-    let mut line = String::new();
-    BufReader::new((&mut stream).take(REQUEST_BYTES_MAX)).read_line(&mut line).await?;
     let uid = peer.uid();
     let right = right(&peer, &groups, config);
+    // Read in any case: a client that is still writing would miss the refusal. But whoever may not
+    // ask cannot keep others waiting by saying nothing.
+    let patience = if right == Right::Nothing { STRANGER_TIME_MAX } else { CALL_TIME_MAX };
+    let mut line = String::new();
+    let mut request = BufReader::new((&mut stream).take(REQUEST_BYTES_MAX));
+    if let Ok(read) = tokio::time::timeout(patience, request.read_line(&mut line)).await {
+        read?;
+    }
     let answer = if right >= Right::Read {
         answer_to(&line, uid, right, calls).await?
     } else {

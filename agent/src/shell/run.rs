@@ -1,6 +1,6 @@
 //! From a configuration to a running agent.
 
-use std::{collections::VecDeque, rc::Rc, sync::Arc, time::Duration};
+use std::{collections::VecDeque, iter, rc::Rc, sync::Arc, time::Duration};
 
 use terminal_core::{
     engine::{
@@ -499,12 +499,12 @@ fn is_lock_unfinished(snapshot: &Snapshot) -> bool {
     })
 }
 
-/// What the engine is told first. That the terminal is locked is known before its hardware has
-/// been read.
+/// What the engine is told first, before there is a link. That the terminal is locked is known
+/// before its hardware has been read.
 fn first_events(is_locked: bool) -> VecDeque<Event> {
     let locked = TerminalHealth { locked: true, ..TerminalHealth::default() };
     let locked = is_locked.then(|| Event::HealthObserved(Box::new(locked)));
-    locked.into_iter().chain([Event::Started, Event::HalConnected]).collect()
+    iter::once(Event::Started).chain(locked).chain([Event::HalConnected]).collect()
 }
 
 fn link_event(event: LinkEvent) -> Event {
@@ -513,5 +513,20 @@ fn link_event(event: LinkEvent) -> Event {
         LinkEvent::Text(bytes) => Event::FrameReceived(bytes),
         LinkEvent::Heard => Event::PeerHeard,
         LinkEvent::Closed(end) => Event::LinkClosed(end),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_engine_recovers_before_it_is_told_anything_else() {
+        for is_locked in [false, true] {
+            let events = first_events(is_locked);
+            assert_eq!(events.front(), Some(&Event::Started));
+            assert_eq!(events.back(), Some(&Event::HalConnected));
+            assert_eq!(events.len(), if is_locked { 3 } else { 2 });
+        }
     }
 }

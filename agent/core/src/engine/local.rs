@@ -13,11 +13,11 @@ use super::{
     limits::{CREATED_BY_CHARS_MAX, LOCAL_MEMORY_MS},
     output::Output,
 };
-use crate::protocol::{Origin, Policy};
+use crate::protocol::{Origin, Policy, Seq};
 use terminal_hal::text::bounded;
 
-/// Under it the ids of local operations are derived: UUIDv5 of this and the serial number, and of
-/// that and the trigger.
+/// Under it the ids of local operations are derived: UUIDv5 of this and the serial number, of that and
+/// the owner where there was another one before, and of that and the trigger.
 const NAMESPACE: Uuid = Uuid::from_u128(0x5d0f_2a86_91c7_4b1e_8f3d_6a04_c2e9_b715);
 
 /// Somebody at the terminal wants an operation.
@@ -124,10 +124,15 @@ impl Engine {
         Ok(LocalTaken { id, duplicate: false })
     }
 
-    /// The identity of what this triggers.
+    /// The identity of what this triggers. For another owner it is another operation: the hardware
+    /// would answer the one before with that owner's result.
     pub(super) fn local_id(&self, trigger: &str) -> OperationId {
         let terminal = Uuid::new_v5(&NAMESPACE, self.identity.serial_number.as_bytes());
-        OperationId(Uuid::new_v5(&terminal, trigger.as_bytes()))
+        let owner = match self.meta.held_up_to {
+            Seq(0) => terminal,
+            Seq(held) => Uuid::new_v5(&terminal, &held.to_be_bytes()),
+        };
+        OperationId(Uuid::new_v5(&owner, trigger.as_bytes()))
     }
 
     fn local_record(

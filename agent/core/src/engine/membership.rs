@@ -40,6 +40,9 @@ struct Member {
     /// The next link asks for another identity with the key of this one: the cloud has said that
     /// the certificate has expired, or no link comes about with what a first enrolment gave.
     lapsed: bool,
+    /// Since the last link for operations enrolment has been asked. Whatever came of it, operations
+    /// come next: the clock that says that the certificate has expired may be wrong.
+    has_asked: bool,
     /// Links in a row that did not come about while on probation.
     failed_links: u32,
     renew_at: Timestamp,
@@ -107,7 +110,7 @@ impl Membership {
         if endpoint == Endpoint::Enrolment {
             self.note_refusal(end);
             if let Standing::Member(member) = &mut self.standing {
-                // The clock that says so may be wrong: the next link asks again.
+                member.has_asked = true;
                 member.lapsed = false;
                 member.failed_links = 0;
             }
@@ -115,6 +118,9 @@ impl Membership {
         }
         if had_asked {
             self.renewal_failed("the link ended before the cloud had answered", moment);
+        }
+        if let Standing::Member(member) = &mut self.standing {
+            member.has_asked = false;
         }
         match end {
             LinkEnd::CertificateExpired { .. } => {
@@ -332,6 +338,7 @@ impl Member {
             certificates,
             uses_before: false,
             lapsed: false,
+            has_asked: false,
             failed_links: 0,
             renew_at: certificates.newest.renew_at(moment),
             renewal: Backoff::new(windows),
@@ -348,6 +355,7 @@ impl Member {
     }
 
     fn has_lapsed(&self, now: Option<Timestamp>) -> bool {
-        self.lapsed || now.is_some_and(|now| now > self.certificates.newest.not_after)
+        let by_clock = now.is_some_and(|now| now > self.certificates.newest.not_after);
+        !self.has_asked && (self.lapsed || by_clock)
     }
 }

@@ -205,6 +205,28 @@ fn a_terminal_that_does_not_know_the_time_is_told_by_the_cloud_that_its_certific
 }
 
 #[test]
+fn a_clock_that_says_expired_is_believed_for_one_link_at_a_time() {
+    let mut w = resting();
+    w.pass((LIFE_DAYS + 1) * DAY_MS);
+    w.restart();
+    for _ in 0..3 {
+        assert_eq!(next_endpoint(&mut w), Endpoint::Enrolment);
+        w.step(&closed(1000));
+        assert_eq!(next_endpoint(&mut w), Endpoint::Operations);
+        w.step(&closed(1000));
+    }
+    // Not even what comes of it is in time by that clock.
+    assert_eq!(next_endpoint(&mut w), Endpoint::Enrolment);
+    let nonce = request(&w.step(&Event::LinkOpened)).unwrap().nonce.clone();
+    assert!(adopts(&hear(&mut w, &enrolled(&nonce, "T-1"))));
+    let expired = certificate(&w, 0);
+    w.wall += 1;
+    w.step(&Event::IdentityAdopted { terminal_id: "T-1".into(), certificate: expired });
+    w.step(&closed(1000));
+    assert_eq!(next_endpoint(&mut w), Endpoint::Operations);
+}
+
+#[test]
 fn an_expired_certificate_of_the_configuration_waits_as_any_other_refusal() {
     let mut w = World::connected();
     w.jitter = Some(0);

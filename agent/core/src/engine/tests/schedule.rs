@@ -77,6 +77,20 @@ fn it_begins_at_its_time_every_day_once_also_while_offline() {
 }
 
 #[test]
+fn another_owner_is_not_told_what_the_one_before_has_closed() {
+    let mut w = world();
+    at(&mut w, DUE_MS);
+    let first = begun(&w.step(&Event::Woken)).expect("begun");
+    complete(&mut w, first);
+    w.identity.terminal_id = "T-2".into();
+    let second =
+        begun(&w.restart()).expect("the window is open, and this owner has closed nothing");
+    assert_ne!(second, first, "under its id the hardware would tell the totals again");
+    complete(&mut w, second);
+    assert_eq!(begun(&w.restart()), None);
+}
+
+#[test]
 fn neither_a_restart_nor_a_power_cut_nor_a_clock_that_is_set_back_closes_twice() {
     let mut w = world();
     at(&mut w, DUE_MS);
