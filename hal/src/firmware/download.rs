@@ -278,7 +278,7 @@ fn jittered(delay: Duration) -> Duration {
     delay.mul_f64(0.5 + 0.5 * (random as f64 / u64::MAX as f64))
 }
 
-fn canceled() -> Failure {
+pub(super) fn canceled() -> Failure {
     Failure::new(ErrorCode::Canceled, "withdrawn before anything was installed")
 }
 

@@ -3,7 +3,7 @@
 use super::{
     SlotFirmware,
     disk::trouble,
-    download::{self, Download, Image},
+    download::{self, Download, Image, canceled},
     journal::{Installation, Phase},
     manifest::Release,
     readiness,
@@ -244,10 +244,6 @@ impl Drop for Installing {
     fn drop(&mut self) {
         self.0.state().installing = None;
     }
-}
-
-pub(super) fn canceled() -> Failure {
-    Failure::new(ErrorCode::Canceled, "withdrawn before anything was installed")
 }
 
 fn unproved(version: &str) -> Failure {

@@ -211,7 +211,7 @@ impl Firmware for SlotFirmware {
         Box::pin(async move {
             tokio::select! {
                 biased;
-                () = call.cancellation.cancelled() => Err(install::canceled()),
+                () = call.cancellation.cancelled() => Err(download::canceled()),
                 result = self.look(parameters) => result,
             }
         })

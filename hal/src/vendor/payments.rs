@@ -144,7 +144,7 @@ impl Payments for Vendor {
                 self.order(method::APPLY_SETTINGS, &params, call, deadline(call)).await?;
             match (answer.status.as_str(), answer.result) {
                 ("applied", Some(result)) => Ok(SettingsOutcome::Applied(result.bounded())),
-                ("rejected", _) => Ok(SettingsOutcome::Rejected(problems(answer.problems))),
+                ("rejected", _) => Ok(SettingsOutcome::Rejected(problems(&answer.problems))),
                 (status, _) => {
                     let reason = format!("the payment application answered status {status:?}");
                     let failure = Failure::new(ErrorCode::DeviceFault, reason);
@@ -195,14 +195,8 @@ fn finished(mut result: EndOfDayResult, is_cut: bool) -> EndOfDayResult {
     result.bounded()
 }
 
-fn problems(mut problems: Vec<SettingProblem>) -> Vec<SettingProblem> {
-    problems.truncate(PROBLEMS_MAX);
-    for problem in &mut problems {
-        problem.path = bounded(&problem.path, 64);
-        problem.code = bounded(&problem.code, 64);
-        problem.message = bounded(&problem.message, 128);
-    }
-    problems
+fn problems(problems: &[SettingProblem]) -> Vec<SettingProblem> {
+    problems.iter().take(PROBLEMS_MAX).map(SettingProblem::bounded).collect()
 }
 
 impl From<&LockRequest> for SetLocked {

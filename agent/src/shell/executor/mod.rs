@@ -228,7 +228,6 @@ async fn apply_settings(
     payments.apply_settings(call, revision, config).await
 }
 
-/// Always answers: unknown fields are absent.
 /// What an application wrongly shows must not leave the terminal.
 fn masked(text: &str) -> String {
     let (mut redactor, mut masked) = (Redactor::new(), Vec::new());
@@ -239,6 +238,7 @@ fn masked(text: &str) -> String {
     String::from_utf8_lossy(&masked).into_owned()
 }
 
+/// Always answers: unknown fields are absent.
 async fn read_health(hal: &Hal) -> TerminalHealth {
     let Some(health) = &hal.health else { return TerminalHealth::default() };
     match tokio::time::timeout(HEALTH_TIME_MAX, health.health()).await {

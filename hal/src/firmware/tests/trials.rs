@@ -46,6 +46,21 @@ async fn a_system_that_fails_its_check_is_left_by_one_more_restart_and_reported_
     assert_eq!(bench.running().1, OLD);
 }
 
+#[test]
+fn the_boot_loader_writes_through_no_link_that_lies_in_the_folder_of_the_agents_user() {
+    let bench = Bench::new();
+    let of_root = bench.path("of-root");
+    fs::write(&of_root, "as it was").unwrap();
+    for name in ["trial.next", "booted.next"] {
+        std::os::unix::fs::symlink(&of_root, bench.path("slots").join(name)).unwrap();
+    }
+    fs::write(bench.path("slots/trial"), "slot-a 2 ID\n").unwrap();
+    bench.boot();
+    assert_eq!(fs::read_to_string(of_root).unwrap(), "as it was");
+    assert_eq!(fs::read_to_string(bench.path("slots/trial")).unwrap(), "slot-a 1 ID\n");
+    assert_eq!(bench.running().0, "slot-a");
+}
+
 #[tokio::test]
 async fn a_system_that_never_comes_up_is_given_up_by_the_boot_loader_and_that_is_reported() {
     let bench = Bench::new();

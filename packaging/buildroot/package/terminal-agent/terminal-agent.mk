@@ -11,7 +11,8 @@ TERMINAL_AGENT_SITE_METHOD = local
 TERMINAL_AGENT_LICENSE = Apache-2.0
 TERMINAL_AGENT_LICENSE_FILES = LICENSE
 TERMINAL_AGENT_DEPENDENCIES = host-python3
-TERMINAL_AGENT_CARGO_BUILD_OPTS = --locked --package terminal-agent \
+# Buildroot adds --offline and --locked.
+TERMINAL_AGENT_CARGO_BUILD_OPTS = --package terminal-agent \
 	$(if $(BR2_PACKAGE_TERMINAL_AGENT_MOCK),,--no-default-features)
 
 define TERMINAL_AGENT_INSTALL_TARGET_CMDS

@@ -112,7 +112,9 @@ pub(crate) async fn all(plan: &Plan) -> Result<()> {
 /// Where the figures come from.
 fn machine(plan: &Plan, folder: &Path, binary: &Path) -> Result<String> {
     let cpus = std::thread::available_parallelism()?;
-    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    // What comes after the second number says where a kernel was built, not what it does.
+    let kernel = release.trim().splitn(3, '.').take(2).collect::<Vec<_>>().join(".");
     let load = std::fs::read_to_string("/proc/loadavg")?;
     let load = load.split_whitespace().next().unwrap_or("?");
     let file_system = nix::sys::statfs::statfs(folder)?.filesystem_type();
@@ -125,7 +127,6 @@ fn machine(plan: &Plan, folder: &Path, binary: &Path) -> Result<String> {
         "{arch}, {cpus} processors, Linux {kernel}, {file_system}, load {load} at the end; agent \
          {binary} logging at {level}; {operations} operations in the long run.",
         arch = std::env::consts::ARCH,
-        kernel = kernel.trim(),
         binary = binary.file_name().unwrap_or_default().to_string_lossy(),
         level = plan.log_level,
         operations = plan.long_run,

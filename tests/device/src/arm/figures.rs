@@ -18,7 +18,11 @@ pub(super) async fn print<S: System>(day: &mut Day<S>) -> Result<()> {
     boot(&mut day.system)?;
     tokio::time::sleep(IDLE).await;
     day.online(true).await?;
-    memory(&mut day.system)
+    memory(&mut day.system)?;
+    day.system.shell("systemctl restart terminal-agent")?;
+    day.online(true).await?;
+    println!("    restarted while nothing else happens:");
+    boot(&mut day.system)
 }
 
 /// It has run, committed and been restarted with the filter; this says that there was one.
@@ -46,14 +50,15 @@ fn boot(system: &mut impl System) -> Result<()> {
     let network = moment("network.target", "ActiveEnter")?;
     let started = moment("terminal-agent", "ExecMainStart")?;
     let ready = moment("terminal-agent", "ActiveEnter")?;
-    let connected = "journalctl --boot --output=json --output-fields=MESSAGE MESSAGE=connected";
+    let connected = "journalctl --sync; journalctl --boot --output=json --output-fields=MESSAGE MESSAGE=connected";
     let lines = system.shell(connected)?;
-    let line = lines.lines().next().context("never connected")?;
+    let line = lines.lines().last().context("never connected")?;
     let line: Value = serde_json::from_str(line)?;
     let online = line["__MONOTONIC_TIMESTAMP"].as_str().context("no time")?.parse::<u64>()? / 1000;
     println!(
         "    ms after the kernel: systemd {systemd}, network {network}, agent started {started}, \
-         READY {ready}, online {online}"
+         READY {ready}, online {online}: the agent took {} ms",
+        online.saturating_sub(started)
     );
     Ok(())
 }

@@ -15,6 +15,7 @@ SRC_URI += "\
 # No simulated hardware on terminals in shops: a configuration that names it is refused.
 CARGO_BUILD_FLAGS:append = " --no-default-features"
 
+# With scarthgap: ${WORKDIR} in place of ${UNPACKDIR}.
 do_install:append() {
     install -D -m 644 ${UNPACKDIR}/agent.toml ${D}${sysconfdir}/terminal-agent/agent.toml
     install -D -m 644 ${UNPACKDIR}/ca.pem ${D}${sysconfdir}/terminal-agent/ca.pem

@@ -9,7 +9,7 @@ inherit cargo cargo-update-recipe-crates python3native systemd useradd
 # Where the sources are: set TERMINAL_AGENT_URI and SRCREV in the distribution or a bbappend.
 TERMINAL_AGENT_URI ?= "git://git.example/terminal-agent.git;protocol=https;branch=main;destsuffix=${BP}"
 SRC_URI = "${TERMINAL_AGENT_URI}"
-# Before walnascar: S = "${WORKDIR}/git"
+# With scarthgap: S = "${WORKDIR}/${BP}"
 S = "${UNPACKDIR}/${BP}"
 
 # Every crate of Cargo.lock with its digest; made by: bitbake -c update_crates terminal-agent
