@@ -1,17 +1,19 @@
-//! Sets a lock that is in force again in a backend that lives in this process.
+//! Sets a lock that is in force again, as long as the payment application has not confirmed it: at
+//! the start in a backend that lives in this process, and later wherever the answer to a lock or an
+//! unlock left open what has become of it.
 //!
 //! Such a backend can end the process, and would do so at every start: a try is on the medium
 //! before it is made. After some that did not come back the agent starts without, says that the
 //! lock is not confirmed, and tries again later, each time after a longer wait. Operations of the
 //! cloud that lock or unlock go on meanwhile.
 
-use std::{fs, path::PathBuf, rc::Rc, sync::Arc, time::Duration};
+use std::{convert::Infallible, fs, path::PathBuf, rc::Rc, sync::Arc, time::Duration};
 
 use terminal_hal::{
     api::{self, LockRequest, Payments},
     durable,
 };
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::lock_record::LockRecord;
 
@@ -53,14 +55,25 @@ impl LockAgain {
         }
     }
 
-    /// Until the lock is confirmed, or over.
-    pub(super) async fn later(self) {
+    /// Whenever the lock is unconfirmed, until it is confirmed or over.
+    pub(super) async fn later(self) -> Infallible {
+        loop {
+            self.record.until_unconfirmed_is(true).await;
+            self.until_confirmed().await;
+        }
+    }
+
+    async fn until_confirmed(&self) {
         let mut failed = self.tries.count();
         while self.record.is_unconfirmed() {
             let wait = wait(failed);
             tracing::warn!(wait_s = wait.as_secs(), "the lock is not confirmed, trying again");
-            sleep(wait).await;
+            if timeout(wait, self.record.until_unconfirmed_is(false)).await.is_ok() {
+                return;
+            }
             failed = failed.saturating_add(1);
+            let _turn = self.record.turn.lock().await;
+            // An operation that had its turn first may have settled it.
             if self.record.is_unconfirmed() {
                 self.try_once(self.tries.count()).await;
             }
@@ -68,16 +81,18 @@ impl LockAgain {
     }
 
     async fn try_once(&self, died: u32) {
-        let _turn = self.record.turn.lock().await;
         let Some(lock) = self.record.standing().borrow().clone() else { return };
         self.tries.begin(died.saturating_add(1));
         let (call, _handle) = api::call(lock.operation_id, 1, TRY_TIME_MAX);
         let request = LockRequest::Lock(lock.parameters);
         let answer = timeout(TRY_TIME_MAX, self.payments.set_locked(&call, &request)).await;
         self.tries.forget();
-        self.record.confirm(matches!(answer, Ok(Ok(_))));
+        self.record.confirm(matches!(&answer, Ok(Ok(result)) if result.locked));
         let operation_id = call.id;
         match answer {
+            Ok(Ok(result)) if !result.locked => {
+                tracing::error!(%operation_id, "told to lock, and says that it is not locked");
+            }
             Ok(Ok(result)) if result.changed => {
                 tracing::warn!(%operation_id, "the terminal had lost its lock, locked again");
             }
@@ -125,9 +140,11 @@ mod tests {
     use super::*;
     use terminal_hal::{
         BootId, OperationId, Timestamp,
+        api::{Call, CloseState, HalFuture, HoldPolicy, PaymentActivity, SettingsOutcome},
         mock::{MockConfig, MockTerminal, script::Script},
-        operation::LockParameters,
+        operation::{EndOfDayParameters, EndOfDayResult, LockParameters, LockResult},
     };
+    use tokio::time::sleep;
     use uuid::Uuid;
 
     const HANGS: &str = r#"{"methods":{"set_locked":{"hang":{},"ignore_cancel":true}}}"#;
@@ -174,6 +191,18 @@ mod tests {
         }
     }
 
+    /// Until the lock is confirmed, or over.
+    async fn settles(process: LockAgain) {
+        let record = Rc::clone(&process.record);
+        let settled = async {
+            tokio::select! {
+                never = process.later() => match never {},
+                () = record.until_unconfirmed_is(false) => {}
+            }
+        };
+        timeout(WAIT_MAX, settled).await.expect("still unconfirmed");
+    }
+
     #[tokio::test(start_paused = true)]
     async fn what_died_between_the_record_and_the_call_is_locked_at_the_next_start() {
         let place = Place::new(HANGS);
@@ -199,16 +228,15 @@ mod tests {
             let record = Rc::clone(&process.record);
             assert!(record.is_locked() && record.is_unconfirmed());
             let tries = process.tries.count();
-            let died = timeout(wait + TRY_TIME_MAX / 2, process.later()).await;
-            assert!(died.is_err());
+            // The backend takes the process down with it.
+            let _ = timeout(wait + TRY_TIME_MAX / 2, process.later()).await;
             assert_eq!(place.starts().tries.count(), tries + 1, "after {wait:?}");
         }
         place.mock.set_script(Script::default());
         let process = place.starts();
         process.at_start(false).await;
-        let record = Rc::clone(&process.record);
-        process.later().await;
-        assert!(place.is_locked() && !record.is_unconfirmed());
+        settles(process).await;
+        assert!(place.is_locked());
     }
 
     #[tokio::test(start_paused = true)]
@@ -223,8 +251,8 @@ mod tests {
             assert!(record.is_unconfirmed());
             place.mock.set_script(Script::default());
         };
-        tokio::join!(process.later(), mended);
-        assert!(place.is_locked() && !record.is_unconfirmed());
+        tokio::join!(settles(process), mended);
+        assert!(place.is_locked());
     }
 
     #[tokio::test(start_paused = true)]
@@ -239,8 +267,67 @@ mod tests {
             place.mock.set_script(Script::default());
             record.replace(None).unwrap();
         };
-        tokio::join!(process.later(), unlocked);
+        let _ = tokio::join!(timeout(WAIT_MAX, process.later()), unlocked);
         assert!(!place.is_locked());
+    }
+
+    #[tokio::test]
+    async fn an_application_that_says_it_is_not_locked_has_confirmed_nothing() {
+        let process = LockAgain { payments: Arc::new(SaysUnlocked), ..Place::new(FAILS).starts() };
+        process.at_start(false).await;
+        assert!(process.record.is_unconfirmed());
+    }
+
+    /// Answers every lock without a failure, and is not locked.
+    struct SaysUnlocked;
+
+    impl Payments for SaysUnlocked {
+        fn set_locked<'a>(&'a self, _: &'a Call, _: &'a LockRequest) -> HalFuture<'a, LockResult> {
+            let result =
+                LockResult { locked: false, changed: false, locked_at: None, pending_offline: 0 };
+            Box::pin(async { Ok(result) })
+        }
+
+        fn instance(&self) -> HalFuture<'_, String> {
+            unasked()
+        }
+
+        fn activity(&self) -> HalFuture<'_, PaymentActivity> {
+            unasked()
+        }
+
+        fn hold_payments<'a>(&'a self, _: &'a Call, _: &'a HoldPolicy) -> HalFuture<'a, ()> {
+            unasked()
+        }
+
+        fn release_payments(&self, _: OperationId) -> HalFuture<'_, ()> {
+            unasked()
+        }
+
+        fn close_batch<'a>(
+            &'a self,
+            _: &'a Call,
+            _: &'a EndOfDayParameters,
+        ) -> HalFuture<'a, EndOfDayResult> {
+            unasked()
+        }
+
+        fn query_close(&self, _: OperationId) -> HalFuture<'_, CloseState> {
+            unasked()
+        }
+
+        fn apply_settings<'a>(
+            &'a self,
+            _: &'a Call,
+            _: u64,
+            _: &'a serde_json::Map<String, serde_json::Value>,
+        ) -> HalFuture<'a, SettingsOutcome> {
+            unasked()
+        }
+    }
+
+    fn unasked<T>() -> T {
+        unreachable!("it is only told to lock")
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! it is unlocked. That it is missing unlocks nothing.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::RefCell,
     fs,
     io::{self, ErrorKind},
     path::{Path, PathBuf},
@@ -42,8 +42,9 @@ pub(super) struct LockRecord {
     /// What the bridge locks an application with that comes back.
     standing: watch::Sender<Option<StandingLock>>,
     boot_id: RefCell<Option<BootId>>,
-    /// The application was told and has not said that it is locked.
-    unconfirmed: Cell<bool>,
+    /// The lock is on record, and whether the application is locked is not known. The bridge makes
+    /// it false when it has locked an application that connects.
+    unconfirmed: watch::Sender<bool>,
     /// Held from a change of the record to the answer of the application, or the other way round.
     pub(super) turn: Mutex<()>,
 }
@@ -64,7 +65,7 @@ impl LockRecord {
             locked: RefCell::new(locked),
             standing: watch::Sender::new(None),
             boot_id: RefCell::new(None),
-            unconfirmed: Cell::new(false),
+            unconfirmed: watch::Sender::new(false),
             turn: Mutex::new(()),
         };
         // Whether a boot has cleared it is not known yet.
@@ -98,12 +99,19 @@ impl LockRecord {
 
     /// Whether the application has not confirmed the lock that is on record.
     pub(super) fn is_unconfirmed(&self) -> bool {
-        self.is_locked() && self.unconfirmed.get()
+        *self.unconfirmed.borrow()
     }
 
-    /// What the application has said, or not, when it was told to lock.
+    /// Whether the application is known to be locked, as is on record.
     pub(super) fn confirm(&self, is_confirmed: bool) {
-        self.unconfirmed.set(!is_confirmed);
+        self.unconfirmed.send_replace(!is_confirmed && self.is_locked());
+    }
+
+    /// Returns once [`is_unconfirmed`](Self::is_unconfirmed) is `wanted`.
+    pub(super) async fn until_unconfirmed_is(&self, wanted: bool) {
+        let mut unconfirmed = self.unconfirmed.subscribe();
+        // The sender lives as long as this.
+        let _ = unconfirmed.wait_for(|unconfirmed| *unconfirmed == wanted).await;
     }
 
     /// Whether an application that connects now is locked.
@@ -149,7 +157,12 @@ impl LockRecord {
             Some(locked) => durable::replace(&self.path, &serde_json::to_vec(locked)?)?,
             None => durable::remove(&self.path)?,
         }
+        let is_over = locked.is_none();
         *self.locked.borrow_mut() = locked;
+        if is_over {
+            // There is nothing to confirm any more.
+            self.confirm(true);
+        }
         Ok(())
     }
 
@@ -157,6 +170,7 @@ impl LockRecord {
         self.standing.send_replace(self.locked.borrow().as_ref().map(|locked| StandingLock {
             operation_id: locked.operation_id,
             parameters: locked.parameters.clone(),
+            unconfirmed: self.unconfirmed.clone(),
         }));
     }
 }
@@ -285,6 +299,24 @@ mod tests {
             let record = place.starts(boot(1));
             assert!(record.is_locked() && record.standing().borrow().is_some(), "{content:?}");
         }
+    }
+
+    #[test]
+    fn a_lock_is_unconfirmed_until_an_application_has_confirmed_it_or_it_is_over() {
+        let place = Place::new();
+        let record = place.starts(boot(1));
+        record.confirm(false);
+        assert!(!record.is_unconfirmed(), "there is no lock");
+        record.lock(id(7), &LockParameters::default(), Timestamp::default()).unwrap();
+        assert!(!record.is_unconfirmed(), "the application is about to be told");
+        record.confirm(false);
+        assert!(record.is_unconfirmed());
+        let told_by_bridge = record.standing().borrow().clone().unwrap();
+        told_by_bridge.unconfirmed.send_replace(false);
+        assert!(!record.is_unconfirmed());
+        record.confirm(false);
+        record.replace(None).unwrap();
+        assert!(!record.is_unconfirmed());
     }
 
     #[test]

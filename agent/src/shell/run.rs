@@ -165,14 +165,16 @@ impl Shell {
             hardware::open(&config, &rebooting, &tasks, news, lock.standing(), &verification_clock)
                 .await?;
         let (boot_id, boot_reason) = boot(&hal).await?;
-        // The bridge locks an application that connects, if it knew then that it has to.
+        // The bridge locks an application that connects, if it knew by then that it has to.
         let is_told = lock.is_standing() && hardware::is_vendor(config.hal.payments);
         lock.booted(hal.power.is_some().then_some(boot_id));
-        if let Some(payments) = hal.payments.clone().filter(|_| !is_told) {
+        if let Some(payments) = hal.payments.clone() {
             let tries = config.store.directory.join("terminal-lock-tries");
             let again = LockAgain::new(payments, Rc::clone(&lock), tries);
-            // What is unfinished is run again at once, and given up if it never ends.
-            again.at_start(is_lock_unfinished(&snapshot)).await;
+            if !is_told {
+                // What is unfinished is run again at once, and given up if it never ends.
+                again.at_start(is_lock_unfinished(&snapshot)).await;
+            }
             tasks.spawn_local(again.later());
         }
         let access = Access::open(&config, &verification_clock)?;

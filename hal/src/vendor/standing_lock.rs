@@ -20,12 +20,14 @@ use crate::{
 const LOCKED_WITHIN: Duration = Duration::from_secs(30);
 
 /// A lock that is in force.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct StandingLock {
     /// The operation that has set it.
     pub operation_id: OperationId,
     /// How.
     pub parameters: LockParameters,
+    /// Becomes false when an application that has connected says that it is locked.
+    pub unconfirmed: watch::Sender<bool>,
 }
 
 /// Locks the application if it has to be locked. An application that cannot be locked is not
@@ -60,5 +62,7 @@ pub(super) async fn lock_again(
     if result.changed {
         tracing::warn!(operation_id = %id, "the payment application had lost the lock, locked again");
     }
+    // Before anybody else can tell this application to lock or unlock: nothing newer is overwritten.
+    lock.unconfirmed.send_replace(false);
     Ok(())
 }

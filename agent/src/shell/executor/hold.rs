@@ -20,6 +20,12 @@ const EXTEND_EVERY: Duration = Duration::from_secs(20);
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
 /// An extension that is on its way when the work has ended is waited for this long.
 const OVERTAKING_TIME_MAX: Duration = Duration::from_millis(500);
+/// A hold that should be there still: it waits for nobody, and it never cancels a payment.
+pub(super) const EXTENSION: HoldPolicy = HoldPolicy {
+    lease: LEASE,
+    if_payment_active: IfPaymentActive::Reject,
+    wait_max: Duration::ZERO,
+};
 
 /// Runs `work` while no payment can start. The hold is given back whatever `work` answers.
 pub(super) async fn holding<T>(
@@ -64,16 +70,10 @@ pub(super) async fn extending<T>(
 }
 
 async fn extend_until(mut is_done: watch::Receiver<bool>, payments: &dyn Payments, call: &Call) {
-    // An extension belongs to the hold, not to the call: a cancelled call may still be closing the
-    // batch. It waits for nobody, and it never cancels a payment.
-    let policy = HoldPolicy {
-        lease: LEASE,
-        if_payment_active: IfPaymentActive::Reject,
-        wait_max: Duration::ZERO,
-    };
     while timeout(EXTEND_EVERY, is_done.wait_for(|done| *done)).await.is_err() {
+        // It belongs to the hold, not to the call: a cancelled call may still be closing the batch.
         let (extension, _handle) = api::call(call.id, call.attempt, ANSWER_TIME_MAX);
-        let extended = payments.hold_payments(&extension, &policy);
+        let extended = payments.hold_payments(&extension, &EXTENSION);
         // One that overtook the release would hold payments until its lease ends.
         let overtaken = async {
             let _ = is_done.wait_for(|done| *done).await;

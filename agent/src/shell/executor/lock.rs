@@ -1,7 +1,8 @@
 //! Lock and unlock: the record of the lock is written before the payment application is told, and
-//! removed after it has said that it is unlocked.
+//! removed after it has said that it is unlocked. Where its answer leaves open whether it is locked,
+//! the record stays and is unconfirmed.
 
-use std::io;
+use std::{io, mem};
 
 use terminal_core::protocol::Policy;
 use terminal_hal::{
@@ -32,15 +33,14 @@ pub(super) async fn lock(
         let before = record
             .lock(call.id, parameters, clock::wall())
             .map_err(|error| not_recorded("the lock could not be recorded", &error))?;
-        let answer = payments.set_locked(call, &LockRequest::Lock(parameters.clone())).await;
+        let request = LockRequest::Lock(parameters.clone());
+        let answer = tell(payments, record, call, &request).await;
         let refused = |failure: &Failure| failure.side_effects == SideEffects::None;
         if answer.as_ref().is_err_and(refused) {
             if let Err(error) = record.replace(before) {
                 tracing::warn!(operation_id = %call.id, %error, "the lock stays on record");
+                record.confirm(false);
             }
-        }
-        if answer.is_ok() {
-            record.confirm(true);
         }
         answer
     };
@@ -55,14 +55,43 @@ pub(super) async fn unlock(
     parameters: &UnlockParameters,
 ) -> Result<LockResult, Failure> {
     let _turn = record.turn.lock().await;
-    let result = payments.set_locked(call, &LockRequest::Unlock(parameters.clone())).await?;
+    let request = LockRequest::Unlock(parameters.clone());
+    let result = tell(payments, record, call, &request).await?;
     // At once: an application that connects from here on must not be locked again.
-    record.confirm(true);
     record.replace(None).map_err(|error| {
         not_recorded("unlocked, but that could not be recorded and it will lock again", &error)
             .with_side_effects(SideEffects::Partial)
     })?;
     Ok(result)
+}
+
+/// Tells the application. The lock that is on record becomes unconfirmed, unless the answer says
+/// that the application is locked, or that nothing has happened.
+async fn tell(
+    payments: &dyn Payments,
+    record: &LockRecord,
+    call: &Call,
+    request: &LockRequest,
+) -> Result<LockResult, Failure> {
+    let unanswered = Unanswered(record);
+    let answer = payments.set_locked(call, request).await;
+    mem::forget(unanswered);
+    match &answer {
+        Ok(result) => record.confirm(result.locked),
+        Err(failure) if failure.side_effects == SideEffects::None => {}
+        Err(_) => record.confirm(false),
+    }
+    answer
+}
+
+/// The application has been told. A call that is dropped before its answer leaves the lock
+/// unconfirmed too.
+struct Unanswered<'a>(&'a LockRecord);
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        self.0.confirm(false);
+    }
 }
 
 fn not_recorded(what: &str, error: &io::Error) -> Failure {
@@ -73,15 +102,16 @@ fn not_recorded(what: &str, error: &io::Error) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use std::{path::Path, time::Duration};
+    use std::{path::Path, rc::Rc, time::Duration};
 
     use super::*;
+    use crate::shell::lock_again::LockAgain;
     use terminal_hal::{
         OperationId,
         api::{self, CallHandle},
         mock::{MockConfig, MockTerminal, script::Script},
     };
-    use tokio::time::timeout;
+    use tokio::time::{sleep, timeout};
     use uuid::Uuid;
 
     fn terminal(script: &str) -> MockTerminal {
@@ -116,18 +146,55 @@ mod tests {
         let mock = terminal("{}");
         let locked = record(folder.path());
         lock_it(&mock, &locked).await.unwrap();
-        mock.set_script(Script::parse(r#"{"methods":{"set_locked":{"hang":{}}}}"#).unwrap());
-        let died = timeout(Duration::from_millis(100), unlock_it(&mock, &locked));
-        assert!(died.await.is_err(), "the application has answered");
-        assert!(record(folder.path()).is_locked());
         let fails = r#"{"methods":{"set_locked":{"fail":
             {"code":"DEVICE_FAULT","failure_reason":"x"}}}}"#;
         mock.set_script(Script::parse(fails).unwrap());
         unlock_it(&mock, &locked).await.unwrap_err();
-        assert!(record(folder.path()).is_locked());
+        assert!(record(folder.path()).is_locked() && !locked.is_unconfirmed());
+        mock.set_script(Script::parse(r#"{"methods":{"set_locked":{"hang":{}}}}"#).unwrap());
+        let died = timeout(Duration::from_millis(100), unlock_it(&mock, &locked));
+        assert!(died.await.is_err(), "the application has answered");
+        assert!(record(folder.path()).is_locked() && locked.is_unconfirmed());
         mock.set_script(Script::default());
         assert!(!unlock_it(&mock, &locked).await.unwrap().locked);
-        assert!(!record(folder.path()).is_locked());
+        assert!(!record(folder.path()).is_locked() && !locked.is_unconfirmed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_application_that_may_be_unlocked_is_told_to_lock_until_it_has() {
+        for (was_locked, at) in [(false, "before_effect"), (true, "after_effect")] {
+            let folder = tempfile::tempdir().unwrap();
+            let (mock, locked) = (terminal("{}"), Rc::new(record(folder.path())));
+            let payments = mock.hal().payments.unwrap();
+            let again = LockAgain::new(payments, Rc::clone(&locked), folder.path().join("tries"));
+            let fails = format!(
+                r#"{{"methods":{{"set_locked":{{"fail":{{"code":"DEVICE_FAULT",
+                    "failure_reason":"x","side_effects":"unknown","at":"{at}"}}}}}}}}"#
+            );
+            let operations = async {
+                if was_locked {
+                    lock_it(&mock, &locked).await.unwrap();
+                }
+                sleep(Duration::from_secs(7200)).await;
+                assert!(!locked.is_unconfirmed());
+                mock.set_script(Script::parse(&fails).unwrap());
+                let answer = match was_locked {
+                    true => unlock_it(&mock, &locked).await,
+                    false => lock_it(&mock, &locked).await,
+                };
+                answer.unwrap_err();
+                assert!(locked.is_locked() && locked.is_unconfirmed(), "{at}");
+                assert!(mock.state().lock.is_none(), "{at}");
+                mock.set_script(Script::default());
+                let confirmed = locked.until_unconfirmed_is(false);
+                timeout(Duration::from_secs(120), confirmed).await.expect("not told again");
+                assert!(locked.is_locked() && mock.state().lock.is_some(), "{at}");
+            };
+            tokio::select! {
+                never = again.later() => match never {},
+                () = operations => {}
+            }
+        }
     }
 
     #[tokio::test]
@@ -141,6 +208,7 @@ mod tests {
             let locked = record(folder.path());
             lock_it(&terminal(&fails), &locked).await.unwrap_err();
             assert_eq!(locked.is_locked(), stays, "{side_effects}");
+            assert_eq!(locked.is_unconfirmed(), stays, "{side_effects}");
             assert_eq!(record(folder.path()).is_locked(), stays, "{side_effects}");
         }
     }

@@ -82,7 +82,7 @@ impl Executor {
         let hardware = Rc::clone(&self.hardware);
         let events = self.events.clone();
         self.run(id, attempt, order.time_left_ms, |call| async move {
-            let outcome = restart::restart(&hardware, &call, &order).await;
+            let outcome = restart::restart(&hardware.hal, &call, &order).await;
             if matches!(outcome, Some(CallOutcome::Completed(_))) {
                 let _ = events.send(Event::HalConnected).await;
             }

@@ -6,13 +6,18 @@ use super::*;
 use crate::{api::Payments, operation::LockParameters, vendor::StandingLock};
 
 fn standing() -> StandingLock {
+    let unconfirmed = watch::Sender::new(true);
     let parameters = LockParameters { message: Some("Call us".to_owned()), ..Default::default() };
-    StandingLock { operation_id: id(9), parameters }
+    StandingLock { operation_id: id(9), parameters, unconfirmed }
 }
 
 fn locked_bridge(peer: &Peer) -> (Vendor, watch::Sender<Option<StandingLock>>) {
     let (sender, standing_lock) = watch::channel(Some(standing()));
     (Vendor::open(VendorConfig { standing_lock, ..peer.config() }), sender)
+}
+
+fn is_unconfirmed(sender: &watch::Sender<Option<StandingLock>>) -> bool {
+    sender.borrow().as_ref().is_some_and(|lock| *lock.unconfirmed.borrow())
 }
 
 fn locked(changed: bool) -> Value {
@@ -43,6 +48,7 @@ async fn an_application_that_comes_back_is_locked_before_it_is_asked_anything_el
         let is_down = |link: &super::super::Link| matches!(link, super::super::Link::Down(_));
         timeout(PATIENCE, bridge.link.clone().wait_for(is_down)).await.unwrap().unwrap();
     }
+    assert!(!is_unconfirmed(&sender), "the application has said that it is locked");
     // Once it is unlocked nothing stands any more.
     sender.send_replace(None);
     let (activity, ()) = tokio::join!(bridge.activity(), async {
@@ -54,7 +60,7 @@ async fn an_application_that_comes_back_is_locked_before_it_is_asked_anything_el
 #[tokio::test(start_paused = true)]
 async fn an_application_that_does_not_take_the_lock_is_not_worked_with() {
     let peer = Peer::new();
-    let (bridge, _sender) = locked_bridge(&peer);
+    let (bridge, sender) = locked_bridge(&peer);
     let fault = json!({ "code": -32603, "message": "no screen to lock" });
     for (answer, why) in [
         (json!({ "error": fault }), "no screen to lock"),
@@ -76,5 +82,6 @@ async fn an_application_that_does_not_take_the_lock_is_not_worked_with() {
         assert!(conversation.is_closed().await, "{why}");
         let said = |link: &super::super::Link| format!("{link:?}").contains(why);
         timeout(PATIENCE, bridge.link.clone().wait_for(said)).await.expect(why).unwrap();
+        assert!(is_unconfirmed(&sender), "{why}");
     }
 }
