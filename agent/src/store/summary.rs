@@ -79,7 +79,8 @@ fn seal(commits: u64) -> u64 {
 /// FNV-1a over the length of the key, the key and the value, then mixed so that sums do not
 /// cancel out.
 fn hash(key: &[u8], value: &[u8]) -> u64 {
-    let length = key.len().to_le_bytes();
+    // As wide on every processor: a terminal may be updated from a 32-bit system to a 64-bit one.
+    let length = u64::try_from(key.len()).unwrap_or(u64::MAX).to_le_bytes();
     let bytes = length.iter().chain(key).chain(value);
     let fnv = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |state, byte| {
         (state ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
