@@ -22,7 +22,19 @@ pub(super) async fn print<S: System>(day: &mut Day<S>) -> Result<()> {
     day.system.shell("systemctl restart terminal-agent")?;
     day.online(true).await?;
     println!("    restarted while nothing else happens:");
-    boot(&mut day.system)
+    boot(&mut day.system)?;
+    without_the_agent(&mut day.system)
+}
+
+/// How long the system by itself takes to be up: what the boots above are to be compared with.
+fn without_the_agent(system: &mut impl System) -> Result<()> {
+    system.shell("systemctl disable terminal-agent 2>&1 && sync")?;
+    system.cut_power()?;
+    system.boot()?;
+    system.shell("systemctl is-system-running --wait || true")?;
+    let up = moment(system, "multi-user.target", "ActiveEnter")?;
+    println!("    without the agent the system was up {up} ms after the kernel");
+    Ok(())
 }
 
 /// It has run, committed and been restarted with the filter; this says that there was one.
@@ -42,22 +54,17 @@ fn sandbox(system: &mut impl System) -> Result<()> {
 
 /// Milliseconds since the kernel started, of the boot that runs.
 fn boot(system: &mut impl System) -> Result<()> {
-    let mut moment = |of: &str, property: &str| -> Result<u64> {
-        let show = format!("systemctl show --value --property={property}TimestampMonotonic {of}");
-        Ok(system.shell(&show)?.trim().parse::<u64>()? / 1000)
-    };
-    let systemd = moment("", "Userspace")?;
-    let network = moment("network.target", "ActiveEnter")?;
-    let started = moment("terminal-agent", "ExecMainStart")?;
-    let ready = moment("terminal-agent", "ActiveEnter")?;
+    let systemd = moment(system, "", "Userspace")?;
+    let started = moment(system, "terminal-agent", "ExecMainStart")?;
+    let ready = moment(system, "terminal-agent", "ActiveEnter")?;
     let connected = "journalctl --sync; journalctl --boot --output=json --output-fields=MESSAGE MESSAGE=connected";
     let lines = system.shell(connected)?;
     let line = lines.lines().last().context("never connected")?;
     let line: Value = serde_json::from_str(line)?;
     let online = line["__MONOTONIC_TIMESTAMP"].as_str().context("no time")?.parse::<u64>()? / 1000;
     println!(
-        "    ms after the kernel: systemd {systemd}, network {network}, agent started {started}, \
-         READY {ready}, online {online}: the agent took {} ms",
+        "    ms after the kernel: systemd {systemd}, agent started {started}, READY {ready}, \
+         online {online}: the agent took {} ms",
         online.saturating_sub(started)
     );
     Ok(())
@@ -105,6 +112,12 @@ fn memory(system: &mut impl System) -> Result<()> {
     let (resident, proportional) = (sum(|of| of.resident), sum(|of| of.proportional));
     println!("    {:<24} {resident:>6} {proportional:>6} {:>6}", "all", sum(|of| of.private));
     Ok(())
+}
+
+/// When a unit got so far, in milliseconds since the kernel started.
+fn moment(system: &mut impl System, unit: &str, property: &str) -> Result<u64> {
+    let show = format!("systemctl show --value --property={property}TimestampMonotonic {unit}");
+    Ok(system.shell(&show)?.trim().parse::<u64>()? / 1000)
 }
 
 /// By a mapping's line: ADDRESSES PERMISSIONS OFFSET DEVICE INODE PATH.
