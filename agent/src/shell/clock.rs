@@ -6,7 +6,10 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use nix::time::{ClockId, clock_gettime};
+use nix::{
+    sys::time::TimeSpec,
+    time::{ClockId, clock_gettime},
+};
 use terminal_core::engine::{Moment, Monotonic};
 use terminal_hal::{Timestamp, durable};
 
@@ -32,8 +35,14 @@ pub(super) fn monotonic() -> Monotonic {
         // Only a kernel older than any that we support lacks the boot clock.
         clock_gettime(ClockId::CLOCK_MONOTONIC)
     });
-    let ms = now.map_or(0, |time| time.tv_sec() * 1000 + time.tv_nsec() / 1_000_000);
-    Monotonic(u64::try_from(ms).unwrap_or(0))
+    now.map_or(Monotonic(0), since_boot)
+}
+
+/// In 64 bits: where both are 32 bits wide, the milliseconds of 25 days do not fit into them.
+#[allow(clippy::useless_conversion, reason = "both are narrower on 32-bit machines")]
+fn since_boot(time: TimeSpec) -> Monotonic {
+    let (s, ns) = (i64::from(time.tv_sec()), i64::from(time.tv_nsec()));
+    Monotonic(u64::try_from(s * 1000 + ns / 1_000_000).unwrap_or(0))
 }
 
 /// The wall clock; before 1970 counts as 1970.
@@ -94,6 +103,13 @@ mod tests {
         let (first, second) = (moment(), moment());
         assert_ne!(first.entropy, second.entropy);
         assert!(second.monotonic >= first.monotonic);
+    }
+
+    #[test]
+    fn a_device_that_is_up_for_months_knows_for_how_long() {
+        for (s, ms) in [(0, 7), (2_200_000, 2_200_000_007), (4_400_000, 4_400_000_007)] {
+            assert_eq!(since_boot(TimeSpec::new(s, 7_999_999)), Monotonic(ms));
+        }
     }
 
     #[test]
