@@ -111,6 +111,12 @@ impl StoreError {
         matches!(self, Self::Full { .. })
     }
 
+    /// Whether what can be read may not be on the medium: a write or a sync has failed, and another
+    /// handle may not be told again.
+    pub(super) const fn leaves_medium_in_doubt(&self) -> bool {
+        matches!(self, Self::Io { .. } | Self::Unsynced { .. })
+    }
+
     /// Whether only a person, or another version of the agent, can help: starting again would end
     /// the same way.
     pub const fn is_permanent(&self) -> bool {

@@ -152,7 +152,7 @@ impl Store {
         }
         let result = self.append_or_retry(writes);
         if let Err(error) = &result {
-            if matches!(error, StoreError::Unsynced { .. }) {
+            if error.leaves_medium_in_doubt() {
                 opening::mark_unsynced(&self.place);
             }
             self.journal = None;
@@ -232,7 +232,7 @@ impl Store {
 
 fn open_marking(place: &Place, medium: &dyn Medium) -> Result<Opened, StoreError> {
     let opened = opening::open(place, medium);
-    if matches!(opened, Err(StoreError::Unsynced { .. })) {
+    if opened.as_ref().is_err_and(StoreError::leaves_medium_in_doubt) {
         opening::mark_unsynced(place);
     }
     opened

@@ -4,8 +4,8 @@ use std::env;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write as _};
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
 
 use terminal_core::engine::Write;
 use terminal_core::protocol::Seq;
@@ -104,14 +104,24 @@ impl Medium for Deadly {
 }
 
 /// Runs an ignored test of this file in a process of its own.
-pub(super) fn spawn(test: &str, path: &Path) -> Child {
+fn spawn(test: &str, path: &Path) -> Child {
+    let mut command = child(Command::new(env::current_exe().unwrap()), test, path);
+    command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+/// The same to its end, with an error for whoever makes a file larger than this.
+pub(super) fn run_limited(test: &str, path: &Path, file_bytes_max: u64) -> Output {
+    let blocks = (file_bytes_max / 512).to_string();
+    let mut shell = Command::new("sh");
+    // Left alone, the signal would end the process.
+    shell.args(["-c", r#"trap "" XFSZ; ulimit -f "$0"; exec "$@""#, &blocks]);
+    shell.arg(env::current_exe().unwrap());
+    child(shell, test, path).output().unwrap()
+}
+
+fn child(mut command: Command, test: &str, path: &Path) -> Command {
     let name = format!("store::tests::killed::{test}");
-    let executable: PathBuf = env::current_exe().unwrap();
-    Command::new(executable)
-        .args(["--exact", &name, "--ignored", "--nocapture", "--test-threads=1"])
-        .env(PATH_VARIABLE, path)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
+    command.args(["--exact", &name, "--ignored", "--nocapture", "--test-threads=1"]);
+    command.env(PATH_VARIABLE, path);
+    command
 }

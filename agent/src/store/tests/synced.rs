@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use terminal_core::engine::Write;
+use terminal_core::protocol::Seq;
 
+use super::killed::run_limited;
 use super::sample::{self, Dice, Model};
 use super::{Home, Watched, copy_directory};
 use crate::store::StoreError;
@@ -97,6 +99,26 @@ fn a_failed_sync_ends_the_store_and_the_next_opening_copies_it() {
     let after = inode(&home);
     drop(home.open());
     assert_eq!(inode(&home), after, "the store was copied again");
+}
+
+/// sled syncs by itself: the next sync, of another handle, may succeed without what was lost.
+#[test]
+fn an_error_that_sled_itself_has_met_ends_in_a_copy_too() {
+    let home = Home::new();
+    home.open().store.append(&sample::one_of_each()).unwrap();
+    let begin = home.snapshot().meta.unwrap().acked_seq;
+    let bytes = fs::metadata(home.store().join("db")).unwrap().len();
+    let output = run_limited("child_that_appends", &home.store(), bytes + (64 << 10));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("Io { action: \"writing to\""), "{said}");
+    assert!(home.names().contains(&"store.unsynced".to_owned()));
+
+    let before = inode(&home);
+    let acked = home.snapshot().meta.unwrap().acked_seq;
+    assert_ne!(inode(&home), before, "the store was not copied");
+    let out = String::from_utf8_lossy(&output.stdout);
+    let acknowledged = out.lines().filter_map(|line| line.parse().ok()).next_back();
+    assert!(acked >= acknowledged.map_or(begin, Seq), "{acked} of {acknowledged:?}");
 }
 
 #[test]
