@@ -176,9 +176,10 @@ impl IdentityStore {
         let on_probation = self.newest.as_ref().is_none_or(|newest| newest.is_on_probation);
         let changes = stored::writing(&self.directory, number, enrolled, &key_pem, on_probation);
         disk::carry_out(&changes)?;
-        let unwanted = std::mem::replace(&mut self.before, self.newest.take());
         let folder = self.directory.join(disk::folder_name(number));
-        let newest = self.newest.insert(StoredIdentity::read(&folder, number)?);
+        let adopted = StoredIdentity::read(&folder, number)?;
+        let unwanted = std::mem::replace(&mut self.before, self.newest.take());
+        let newest = self.newest.insert(adopted);
         if let Some(unwanted) = unwanted {
             // What is still there goes when the store is opened.
             let _ = disk::carry_out(&removing(&self.directory, unwanted.number));

@@ -45,15 +45,19 @@ struct Facts {
 }
 
 impl StoredIdentity {
-    /// Reads a folder. One that misses something or cannot be read is damaged.
+    /// Reads a folder. One that misses something or makes no sense is damaged; that the medium
+    /// cannot be read now says nothing about what is on it.
     pub(super) fn read(folder: &Path, number: u32) -> Result<Self, IdentityError> {
         let damaged = |problem: String| IdentityError::Damaged { path: folder.to_owned(), problem };
-        let content = |name: &str| match disk::read(&folder.join(name)) {
-            Err(IdentityError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                Err(damaged(format!("{name} is missing")))
+        let problem = |name: &str, error: IdentityError| match error {
+            IdentityError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                damaged(format!("{name} is missing"))
             }
-            other => other,
+            IdentityError::Io { .. } => error,
+            other => damaged(format!("{name}: {other}")),
         };
+        let content =
+            |name: &str| disk::read(&folder.join(name)).map_err(|error| problem(name, error));
         let facts: Facts = serde_json::from_slice(&content(FACTS)?)
             .map_err(|error| damaged(format!("{FACTS}: {error}")))?;
         if facts.format > FORMAT {
@@ -66,7 +70,7 @@ impl StoredIdentity {
         let certificate = leaf.as_ref().and_then(certificate::validity);
         let unreadable = || damaged(format!("{CERTIFICATE} cannot be read"));
         let certificate = certificate.ok_or_else(unreadable)?;
-        SigningKey::read(&folder.join(KEY)).map_err(|error| damaged(error.to_string()))?;
+        SigningKey::read(&folder.join(KEY)).map_err(|error| problem(KEY, error))?;
         content(TRUST)?;
         let is_on_probation = folder.join(PROBATION).exists();
         let (folder, terminal_id) = (folder.to_owned(), facts.terminal_id);

@@ -240,6 +240,39 @@ fn a_damaged_identity_is_set_aside_and_a_newer_one_is_not_touched() {
     assert!(asked.path("00000003").exists());
 }
 
+#[test]
+fn an_identity_that_cannot_be_read_now_is_not_set_aside() {
+    for name in ["key.pem", "certificate.pem", "trust.pem", "identity.json"] {
+        let mut asked = asked();
+        asked.store.adopt(&Authority::new("CA").enrolled(&asked.key_pem, "T-1"), NOW_S).unwrap();
+        let (file, away) = (asked.path("00000001").join(name), asked.path("away"));
+        fs::rename(&file, &away).unwrap();
+        // Reading it fails, and not because it is missing.
+        fs::create_dir(&file).unwrap();
+        let error = IdentityStore::open(&asked.path("")).unwrap_err();
+        assert!(matches!(error, IdentityError::Io { .. }), "{name}: {error}");
+        fs::remove_dir(&file).unwrap();
+        fs::rename(&away, &file).unwrap();
+        assert_eq!(asked.open().newest().unwrap().terminal_id, "T-1", "{name}");
+    }
+}
+
+#[test]
+fn what_cannot_be_read_back_does_not_count_and_the_identity_before_does() {
+    let mut asked = asked();
+    let authority = Authority::new("CA");
+    asked.store.adopt(&authority.enrolled(&asked.key_pem, "T-1"), NOW_S).unwrap();
+    let longer_than_any_file = "T".repeat(128 << 10);
+    let good = authority.enrolled(&asked.key_pem, "T-1");
+    let enrolled = Enrolled { terminal_id: longer_than_any_file, ..good };
+    let error = asked.store.adopt(&enrolled, NOW_S).unwrap_err();
+    assert!(matches!(error, IdentityError::Damaged { .. }), "{error}");
+    for store in [&asked.store, &asked.open()] {
+        assert_eq!(store.newest().unwrap().terminal_id, "T-1");
+        assert!(store.before().is_none());
+    }
+}
+
 /// Every way in which a power cut can end these changes: what took effect. Of those whose names had
 /// not been synced any may be lost, and of a file that is being written there may be half.
 fn ways_to_end(changes: &[Change]) -> Vec<Vec<Change>> {
