@@ -464,7 +464,7 @@ impl Shell {
     fn until_deadline(&self) -> Option<Duration> {
         let now = clock::monotonic();
         let engine = self.engine.next_deadline().map(|at| Duration::from_millis(at.ms_since(now)));
-        [engine, self.watchdog.interval()].into_iter().flatten().min()
+        [engine, self.watchdog.due_in()].into_iter().flatten().min()
     }
 
     fn answer(&mut self, call: ControlCall) {

@@ -23,8 +23,12 @@ impl Watchdog {
         Self { interval, fed_at: Cell::new(None) }
     }
 
-    pub(super) const fn interval(&self) -> Option<Duration> {
-        self.interval
+    /// Time until it has to be fed. Counted from the last time: what happens in between without
+    /// feeding it, such as questions, puts nothing off.
+    pub(super) fn due_in(&self) -> Option<Duration> {
+        let interval = self.interval?;
+        let fed_at = self.fed_at.get();
+        Some(fed_at.map_or(Duration::ZERO, |at| interval.saturating_sub(at.elapsed())))
     }
 
     pub(super) fn ready(&self) {

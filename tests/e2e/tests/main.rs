@@ -36,3 +36,4 @@ mod storage;
 mod support;
 mod update_site;
 mod updates;
+mod watchdog;
