@@ -12,7 +12,8 @@ use std::{
 /// Writes beside the file, syncs, renames, and syncs the folder. Only the owner may read it.
 ///
 /// # Errors
-/// What the file system says; the file is then as it was.
+/// What the file system says. The file is then as it was, or replaced already where only the sync of
+/// the folder has failed.
 pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     fs::rename(write_beside(path, content)?, path)?;
     sync_parent(path)

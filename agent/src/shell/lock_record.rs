@@ -52,11 +52,7 @@ pub(super) struct LockRecord {
 impl LockRecord {
     /// Reads the file, if there is one. One that cannot be read is a lock.
     pub(super) fn load(path: PathBuf) -> Self {
-        let locked = read(&path).unwrap_or_else(|error| {
-            let path = path.display();
-            tracing::error!(%error, %path, "the record of the lock cannot be read: locked");
-            Some(unreadable())
-        });
+        let locked = found(&path);
         if let Some(Locked { operation_id, locked_at, .. }) = &locked {
             tracing::warn!(%operation_id, %locked_at, "the terminal is locked");
         }
@@ -124,7 +120,13 @@ impl LockRecord {
         self.standing.subscribe()
     }
 
-    /// Locks, durably, and gives what was before. A lock on a lock is never weaker.
+    /// Whether the lock on record is this operation's.
+    pub(super) fn is_of(&self, id: OperationId) -> bool {
+        self.locked.borrow().as_ref().is_some_and(|locked| locked.operation_id == id)
+    }
+
+    /// Locks, durably, and gives what was before. A lock on a lock is never weaker. After an error
+    /// it may be on record all the same, see [`is_of`](Self::is_of).
     pub(super) fn lock(
         &self,
         operation_id: OperationId,
@@ -147,23 +149,26 @@ impl LockRecord {
 
     /// Makes it what it was, or unlocked.
     pub(super) fn replace(&self, locked: Option<Locked>) -> io::Result<()> {
-        self.store(locked)?;
+        let stored = self.store(locked);
         self.publish();
-        Ok(())
+        stored
     }
 
     fn store(&self, locked: Option<Locked>) -> io::Result<()> {
-        match &locked {
-            Some(locked) => durable::replace(&self.path, &serde_json::to_vec(locked)?)?,
-            None => durable::remove(&self.path)?,
-        }
+        let stored = match &locked {
+            Some(locked) => durable::replace(&self.path, &serde_json::to_vec(locked)?),
+            None => durable::remove(&self.path),
+        };
+        // What failed may have been the sync of a change that was made: the next process will
+        // believe the file, so this one does.
+        let locked = if stored.is_ok() { locked } else { found(&self.path) };
         let is_over = locked.is_none();
         *self.locked.borrow_mut() = locked;
         if is_over {
             // There is nothing to confirm any more.
             self.confirm(true);
         }
-        Ok(())
+        stored
     }
 
     fn publish(&self) {
@@ -179,6 +184,15 @@ impl Locked {
     const fn ends_with_boot(&self) -> bool {
         self.parameters.clear_on_reboot
     }
+}
+
+/// What the file says. One that cannot be read is a lock.
+fn found(path: &Path) -> Option<Locked> {
+    read(path).unwrap_or_else(|error| {
+        let path = path.display();
+        tracing::error!(%error, %path, "the record of the lock cannot be read: locked");
+        Some(unreadable())
+    })
 }
 
 fn unreadable() -> Locked {

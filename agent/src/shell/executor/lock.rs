@@ -32,7 +32,7 @@ pub(super) async fn lock(
         let _turn = record.turn.lock().await;
         let before = record
             .lock(call.id, parameters, clock::wall())
-            .map_err(|error| not_recorded("the lock could not be recorded", &error))?;
+            .map_err(|error| not_locked(record, call, &error))?;
         let request = LockRequest::Lock(parameters.clone());
         let answer = tell(payments, record, call, &request).await;
         let refused = |failure: &Failure| failure.side_effects == SideEffects::None;
@@ -59,7 +59,7 @@ pub(super) async fn unlock(
     let result = tell(payments, record, call, &request).await?;
     // At once: an application that connects from here on must not be locked again.
     record.replace(None).map_err(|error| {
-        not_recorded("unlocked, but that could not be recorded and it will lock again", &error)
+        not_recorded("unlocked, but that may not be on record and it may lock again", &error)
             .with_side_effects(SideEffects::Partial)
     })?;
     Ok(result)
@@ -94,6 +94,16 @@ impl Drop for Unanswered<'_> {
     }
 }
 
+/// The application has not been told. Where the lock is on record all the same, it still will be.
+fn not_locked(record: &LockRecord, call: &Call, error: &io::Error) -> Failure {
+    if !record.is_of(call.id) {
+        return not_recorded("the lock could not be recorded", error);
+    }
+    record.confirm(false);
+    not_recorded("the lock is on record, but may not be on the medium", error)
+        .with_side_effects(SideEffects::Partial)
+}
+
 fn not_recorded(what: &str, error: &io::Error) -> Failure {
     let is_full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
     let code = if is_full { ErrorCode::StorageFull } else { ErrorCode::Internal };
@@ -102,10 +112,17 @@ fn not_recorded(what: &str, error: &io::Error) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use std::{path::Path, rc::Rc, time::Duration};
+    use std::{
+        fs::{self, Permissions},
+        os::unix::fs::PermissionsExt as _,
+        path::Path,
+        rc::Rc,
+        time::Duration,
+    };
 
     use super::*;
     use crate::shell::lock_again::LockAgain;
+    use nix::unistd::{Uid, chown, geteuid, setfsuid};
     use terminal_hal::{
         OperationId,
         api::{self, CallHandle},
@@ -223,5 +240,50 @@ mod tests {
         assert_eq!((failure.code, failure.side_effects), (ErrorCode::Internal, SideEffects::None));
         assert!(failure.failure_reason.contains("could not be recorded"), "{failure}");
         assert!(mock.state().lock.is_none() && !gone.is_locked());
+    }
+
+    /// Runs it where files can be replaced, and the folder that they are in cannot be synced.
+    async fn without_folder_sync(folder: &Path, run: impl AsyncFnOnce()) {
+        let (nobody, root) = (Uid::from_raw(65_534), Uid::from_raw(0));
+        let mode = |mode| fs::set_permissions(folder, Permissions::from_mode(mode)).unwrap();
+        if geteuid().is_root() {
+            chown(folder, Some(nobody), None).unwrap();
+            // Of this thread only.
+            setfsuid(nobody);
+        }
+        // It must be opened for that.
+        mode(0o300);
+        run().await;
+        if geteuid().is_root() {
+            setfsuid(root);
+        }
+        mode(0o700);
+    }
+
+    #[tokio::test]
+    async fn a_lock_that_is_on_record_and_not_surely_on_the_medium_is_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mock, locked) = (terminal("{}"), record(folder.path()));
+        without_folder_sync(folder.path(), async || {
+            let failure = lock_it(&mock, &locked).await.unwrap_err();
+            assert_eq!(failure.side_effects, SideEffects::Partial, "{failure}");
+        })
+        .await;
+        assert!(locked.is_locked() && locked.is_unconfirmed());
+        assert!(record(folder.path()).is_locked(), "the next process sees no lock");
+    }
+
+    #[tokio::test]
+    async fn an_unlock_that_is_on_record_and_not_surely_on_the_medium_is_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mock, locked) = (terminal("{}"), record(folder.path()));
+        lock_it(&mock, &locked).await.unwrap();
+        without_folder_sync(folder.path(), async || {
+            let failure = unlock_it(&mock, &locked).await.unwrap_err();
+            assert_eq!(failure.side_effects, SideEffects::Partial, "{failure}");
+        })
+        .await;
+        assert!(!locked.is_locked() && !locked.is_unconfirmed());
+        assert!(!record(folder.path()).is_locked(), "the next process sees a lock");
     }
 }
