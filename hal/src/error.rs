@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "schema")]
 use crate::schema::LINE;
-use crate::text::{REASON_CHARS_MAX, bounded};
+use crate::text::{REASON_CHARS_MAX, free};
 
 macro_rules! catalogue {
     ($($(#[doc = $doc:literal])+ $name:ident $wire:literal $retryable:literal $nexo:literal;)+) => {
@@ -219,9 +219,11 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure without side effects; `reason` is stripped of control characters and cut.
+    /// A failure without side effects; `reason` is masked, stripped of control characters and cut,
+    /// as [`text::free`](crate::text::free) has it: whatever is written down of a failure, stored
+    /// or sent, holds no card data.
     pub fn new(code: ErrorCode, reason: impl AsRef<str>) -> Self {
-        let mut failure_reason = bounded(reason.as_ref(), REASON_CHARS_MAX);
+        let mut failure_reason = free(reason.as_ref(), REASON_CHARS_MAX);
         if failure_reason.is_empty() {
             code.as_str().clone_into(&mut failure_reason);
         }

@@ -49,12 +49,12 @@ impl StoredIdentity {
     /// cannot be read now says nothing about what is on it.
     pub(super) fn read(folder: &Path, number: u32) -> Result<Self, IdentityError> {
         let damaged = |problem: String| IdentityError::Damaged { path: folder.to_owned(), problem };
-        let problem = |name: &str, error: IdentityError| match error {
-            IdentityError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
-                damaged(format!("{name} is missing"))
-            }
-            IdentityError::Io { .. } => error,
-            other => damaged(format!("{name}: {other}")),
+        let problem = |name: &str, error: IdentityError| {
+            let IdentityError::Io { source, .. } = &error else {
+                return damaged(format!("{name}: {error}"));
+            };
+            let is_missing = source.kind() == io::ErrorKind::NotFound;
+            if is_missing { damaged(format!("{name} is missing")) } else { error }
         };
         let content =
             |name: &str| disk::read(&folder.join(name)).map_err(|error| problem(name, error));

@@ -11,6 +11,7 @@ use terminal_hal::{
     linux,
     operation::OperationRequest,
     status::TerminalHealth,
+    text::{REASON_CHARS_MAX, free},
     vendor::{StandingLock, Vendor, VendorConfig, VendorNews},
 };
 use tokio::{
@@ -196,7 +197,10 @@ async fn pass_requests_on(
                     return;
                 }
             }
-            Err(problem) => tracing::warn!(problem, "not begun at the terminal"),
+            Err(problem) => {
+                let problem = free(&problem, REASON_CHARS_MAX);
+                tracing::warn!(problem, "not begun at the terminal");
+            }
         }
     }
 }

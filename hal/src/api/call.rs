@@ -52,7 +52,7 @@ pub fn call(id: OperationId, attempt: u32, time_left: Duration) -> (Call, CallHa
 impl Call {
     /// Reports progress; dropped when nobody reads fast enough.
     pub fn progress(&self, phase: &str, percent: Option<u8>) {
-        let phase = crate::text::bounded(phase, 32);
+        let phase = crate::text::free(phase, 32);
         let _ = self.progress.try_send(Progress { phase, percent: percent.map(|p| p.min(100)) });
     }
 }

@@ -1,7 +1,7 @@
 //! What goes wrong with a program, in the words of the catalogue.
 
 use super::{ChildError, Output, Program};
-use crate::{ErrorCode, Failure, error::Effect, text::bounded};
+use crate::{ErrorCode, Failure, error::Effect, text::free};
 
 /// Characters of standard error that get into a failure's reason.
 const COMPLAINT_CHARS_MAX: usize = 120;
@@ -38,5 +38,5 @@ impl Output {
 
 /// What of standard error gets into a reason: the start of its first line.
 pub(crate) fn complaint(stderr: &str) -> String {
-    bounded(stderr.lines().next().unwrap_or_default(), COMPLAINT_CHARS_MAX)
+    free(stderr.lines().next().unwrap_or_default(), COMPLAINT_CHARS_MAX)
 }

@@ -61,6 +61,23 @@ const OPENED: &str =
     r#"{"result":{"opened_at":"2026-06-29T18:35:00.000Z","shown":true,"newer":1}}"#;
 
 #[tokio::test]
+async fn what_a_program_says_of_a_card_is_masked_before_anybody_reads_it() {
+    let number = "4111111111111111";
+    // In the middle of the number nothing more of standard error is shown.
+    let long = format!("{} {number}", "x".repeat(107));
+    for script in [
+        format!("echo 'read {number}' >&2; exit 1"),
+        format!("echo '{long}' >&2; exit 1"),
+        format!(r#"echo '{{"result":"{number}"}}'"#),
+        format!(r#"echo '{{"error":{{"code":"DEVICE_FAULT","message":"read {number}"}}}}'"#),
+    ] {
+        let failure = Programs::new(&script).open_menu(PATIENCE).await.unwrap_err();
+        let reason = &failure.failure_reason;
+        assert!(!reason.contains("4111") && reason.contains("****1111"), "{script}: {reason}");
+    }
+}
+
+#[tokio::test]
 async fn a_menu_is_asked_for_in_json_and_the_answer_read() {
     let programs = Programs::new(&format!("cat >\"${{0%/*}}/asked\"; echo '{OPENED}'"));
     let opened_at = Timestamp::parse("2026-06-29T18:35:00Z").unwrap();

@@ -8,7 +8,7 @@ use std::{
 use nix::unistd::geteuid;
 
 use crate::{
-    child::{Limits, Program, Runner, trusted},
+    child::{Limits, Program, Runner, failure::complaint, trusted},
     operation::update::HealthCheck,
 };
 
@@ -53,5 +53,5 @@ async fn run_one(runner: &Runner, check: &HealthProgram) -> Result<(), String> {
     if output.status.success() {
         return Ok(());
     }
-    Err(format!("{}: {}", output.status, output.stderr))
+    Err(format!("{}: {}", output.status, complaint(&output.stderr)))
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::{InvalidParameters, Validate, check_range};
 #[cfg(feature = "schema")]
 use crate::schema::LINE;
-use crate::text::{NAME_CHARS_MAX, bounded};
+use crate::text::{NAME_CHARS_MAX, bounded, free};
 
 /// Most paths that a result lists.
 pub const PATHS_MAX: usize = 64;
@@ -78,13 +78,13 @@ pub struct SettingProblem {
 }
 
 impl SettingProblem {
-    /// Cut to the documented limits.
+    /// Cut to the documented limits; the message is masked.
     #[must_use]
     pub fn bounded(&self) -> Self {
         Self {
             path: bounded(&self.path, NAME_CHARS_MAX),
             code: bounded(&self.code, PROBLEM_CODE_CHARS_MAX),
-            message: bounded(&self.message, PROBLEM_CHARS_MAX),
+            message: free(&self.message, PROBLEM_CHARS_MAX),
         }
     }
 }

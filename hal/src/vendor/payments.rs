@@ -26,7 +26,6 @@ use crate::{
         configure::PROBLEMS_MAX,
         end_of_day::{CloseMode, Total},
     },
-    text::bounded,
 };
 
 /// Time that the answer to a hold may take beyond what it may wait for.
@@ -174,7 +173,7 @@ impl Vendor {
 /// What became of it is not known, and asking again may help.
 pub(super) fn unreadable_state(state: &str) -> Failure {
     let reason = format!("the payment application answered state {state:?} without its details");
-    Failure::new(ErrorCode::DeviceFault, bounded(&reason, 256))
+    Failure::new(ErrorCode::DeviceFault, reason)
 }
 
 /// Reads the answer to a close.

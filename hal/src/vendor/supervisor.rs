@@ -24,7 +24,7 @@ use super::{
         PROTOCOL_VERSION, method,
     },
 };
-use crate::text::bounded;
+use crate::text::{REASON_CHARS_MAX, bounded, free};
 
 /// Range of the first wait between two attempts, in milliseconds; doubles with every failure.
 const BACKOFF_BASE_MS: u64 = 100;
@@ -73,7 +73,7 @@ async fn connect_for_ever(
     loop {
         let begun = Instant::now();
         let error = serve_once(config, link, news).await;
-        let reason = with_sources(&error);
+        let reason = free(&with_sources(&error), REASON_CHARS_MAX);
         let was_up = matches!(*link.borrow(), Link::Up(_));
         // A socket that is not there yet is worth one line, not one per attempt.
         if was_up || said != reason {
@@ -172,7 +172,7 @@ async fn greet(
             continue;
         }
         if let Some(error) = message.error {
-            return Err(ConnectionError::HelloRefused(bounded(&error.message, 256)));
+            return Err(ConnectionError::HelloRefused(error.message));
         }
         let result = message.result.unwrap_or_default();
         return checked(serde_json::from_value(result).map_err(malformed)?);

@@ -1,4 +1,5 @@
-//! A log full of card data, in every form in which components log it: none of it leaves.
+//! A log full of card data, in every form in which components log it, and hardware that quotes some
+//! when it fails: none of it leaves.
 
 use std::io::Read;
 
@@ -6,11 +7,11 @@ use anyhow::{Context, Result};
 use flate2::read::MultiGzDecoder;
 use serde_json::{Value, json};
 use terminal_hal::{Timestamp, operation::send_logs::Redactions};
-use terminal_harness::Site;
+use terminal_harness::{Site, SiteOptions};
 
 use crate::{
     send_logs::{check, open_with_receiver, range, upload_url},
-    support::result,
+    support::{create, error, open, result},
 };
 
 /// What a component wrote, what must not be left of it, and as what it counts.
@@ -121,6 +122,39 @@ async fn as_plain_text_it_does_not_leave_either() -> Result<()> {
     let log = site.agent_log()?;
     for (message, secret, _) in PLANTED {
         assert!(!log.contains(secret), "{message}: {secret} is in the agent's own log");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_hardware_says_of_a_card_when_it_fails_does_not_leave_and_is_not_written_down()
+-> Result<()> {
+    const NUMBER: &str = "4111111111111111";
+    let (site, agent) = open(SiteOptions::default()).await?;
+    let fails =
+        json!({ "fail": { "code": "DEVICE_FAULT", "failure_reason": format!("read {NUMBER}") } });
+    site.script(
+        &json!({ "methods": { "close_batch": fails, "health": fails, "release_payments": fails } }),
+    )?;
+    let id = create(&site, "end_of_day", json!({})).await?;
+    let failed = error(&site.verdict(id).await?)?;
+    assert_eq!(failed["failure_reason"], "read ****1111");
+    assert!(agent.show("operations")?.contains("DEVICE_FAULT: read ****1111"));
+    assert_eq!(agent.stop()?, Some(0));
+    let log = site.agent_log()?;
+    // By the engine, and by who gives the hold back.
+    for said in ["operation failed", "hold not released"] {
+        let line = log.lines().find(|line| line.contains(said)).context(said)?;
+        assert!(line.contains("read ****1111"), "{line}");
+    }
+    assert!(!log.contains(NUMBER), "{log}");
+    for entry in std::fs::read_dir(site.path("agent/store/store"))? {
+        let path = entry?.path();
+        if path.is_file() {
+            let bytes = std::fs::read(&path)?;
+            let is_there = bytes.windows(NUMBER.len()).any(|bytes| bytes == NUMBER.as_bytes());
+            assert!(!is_there, "{} holds it", path.display());
+        }
     }
     Ok(())
 }

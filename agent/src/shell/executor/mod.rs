@@ -24,8 +24,8 @@ use terminal_hal::{
     api::{Call, CallHandle, Hal, Payments, SettingsOutcome, call},
     settings,
     status::TerminalHealth,
+    text::masked,
 };
-use terminal_redact::Redactor;
 use tokio::{
     sync::{Notify, mpsc},
     task::{AbortHandle, LocalSet},
@@ -141,6 +141,7 @@ impl Executor {
             health.lock_unconfirmed = hardware.lock.is_unconfirmed();
             health.storage_free_bytes = health.storage_free_bytes.or(storage_free_bytes);
             if let Some(screen) = &mut health.screen {
+                // What an application wrongly shows must not leave the terminal.
                 screen.text = masked(&screen.text);
             }
             let _ = events.send(Event::HealthObserved(Box::new(health))).await;
@@ -226,16 +227,6 @@ async fn apply_settings(
         return Ok(SettingsOutcome::Rejected(problems));
     }
     payments.apply_settings(call, revision, config).await
-}
-
-/// What an application wrongly shows must not leave the terminal.
-fn masked(text: &str) -> String {
-    let (mut redactor, mut masked) = (Redactor::new(), Vec::new());
-    if redactor.push(text.as_bytes(), &mut masked).is_err() {
-        return String::new();
-    }
-    redactor.finish(&mut masked);
-    String::from_utf8_lossy(&masked).into_owned()
 }
 
 /// Always answers: unknown fields are absent.

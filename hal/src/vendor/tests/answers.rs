@@ -42,6 +42,26 @@ async fn close(bridge: Vendor) -> Result<EndOfDayResult, Failure> {
 }
 
 #[tokio::test]
+async fn what_an_application_says_of_a_card_is_masked_before_anybody_reads_it() {
+    const NUMBER: &str = "4111111111111111";
+    let message = format!("host declined {NUMBER}");
+    let failed = |data: Value| json!({ "code": -32000, "message": message, "data": data });
+    for answer in [
+        json!({ "error": failed(json!({ "code": "HOST_REJECTED", "side_effects": "none" })) }),
+        json!({ "error": failed(json!({ "code": NUMBER })) }),
+        json!({ "error": { "code": -32602, "message": message } }),
+        json!({ "error": { "code": -1, "message": message } }),
+        // Not to be read: the reason quotes what is there.
+        json!({ "result": { "outcome": NUMBER } }),
+        json!({ "result": NUMBER }),
+    ] {
+        let failure = answered(close, answer.clone()).await.unwrap_err();
+        let reason = &failure.failure_reason;
+        assert!(!reason.contains("4111") && reason.contains("****1111"), "{answer}: {reason}");
+    }
+}
+
+#[tokio::test]
 async fn every_error_becomes_a_failure_that_a_person_understands() {
     use ErrorCode::{BusyPayment, DeviceFault, InvalidParameters, UnsupportedByHardware};
     let failed = |data: Value| json!({ "code": -32000, "message": "because", "data": data });
