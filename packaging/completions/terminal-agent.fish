@@ -3,6 +3,7 @@ complete -c terminal-agent -f
 complete -c terminal-agent -n __fish_use_subcommand -a run -d 'Connect to the cloud and run operations'
 complete -c terminal-agent -n __fish_use_subcommand -a validate -d 'Name every problem in the configuration'
 complete -c terminal-agent -n __fish_use_subcommand -a status -d 'Link, clock, current operation, queue'
+complete -c terminal-agent -n '__fish_seen_subcommand_from status' -l wait-online -x -d 'Seconds to wait until the terminal is online'
 complete -c terminal-agent -n __fish_use_subcommand -a operations -d 'What runs or waits, and the newest verdicts'
 complete -c terminal-agent -n __fish_use_subcommand -a start -d 'Begin an operation at the terminal'
 complete -c terminal-agent -n '__fish_seen_subcommand_from start' -a 'end_of_day send_logs check_update open_menu reboot update lock'

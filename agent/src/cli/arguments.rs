@@ -1,6 +1,6 @@
 //! Reading the arguments.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use lexopt::{Arg, Parser, ValueExt};
 use serde_json::{Map, Value};
@@ -9,6 +9,8 @@ use crate::shell::StartRequest;
 
 /// Where the configuration is unless `--config` says otherwise.
 const CONFIG: &str = "/etc/terminal-agent/agent.toml";
+/// Longest wait for the terminal to come online, in seconds.
+const WAIT_S_MAX: u64 = 3600;
 
 pub(super) const USAGE: &str = "\
 terminal-agent: device agent of a payment terminal
@@ -26,10 +28,12 @@ usage: terminal-agent COMMAND [--config FILE] [--json]
 
   --config FILE   configuration file (/etc/terminal-agent/agent.toml)
   --json          one JSON object instead of text
+  --wait-online SECONDS   with status: wait until the terminal is online, 1 to 3600
   --parameters JSON   with start: an object, as the protocol has it for the kind
   --key KEY           with start: the same key is the same operation, however often it is asked for
 
-exit codes: 0 ok, 64 usage, 69 unavailable, 70 internal, 74 store, 77 permission, 78 configuration
+exit codes: 0 ok, 64 usage, 69 unavailable, 70 internal, 74 store,
+            75 not online in time, 77 permission, 78 configuration
 ";
 
 pub(super) struct Arguments {
@@ -42,7 +46,10 @@ pub(super) struct Arguments {
 pub(super) enum Command {
     Run,
     Validate,
-    Status,
+    Status {
+        /// Wait for so long until the terminal is online.
+        wait_online: Option<Duration>,
+    },
     Operations,
     Activate,
     Start(StartRequest),
@@ -55,33 +62,61 @@ pub(super) enum Command {
 pub(super) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Arguments, lexopt::Error> {
     let mut parser = Parser::from_iter(arguments);
     let (mut command, mut config, mut json) = (None, PathBuf::from(CONFIG), false);
-    let (mut kind, mut parameters, mut key) = (None, None, None);
+    let mut of = Options::default();
     while let Some(argument) = parser.next()? {
         match argument {
             Arg::Long("config") | Arg::Short('c') => config = parser.value()?.into(),
             Arg::Long("json") => json = true,
-            Arg::Long("parameters") => parameters = Some(object(&parser.value()?.string()?)?),
-            Arg::Long("key") => key = Some(parser.value()?.string()?),
+            Arg::Long("wait-online") => of.wait_online = Some(seconds(&parser.value()?.string()?)?),
+            Arg::Long("parameters") => of.parameters = Some(object(&parser.value()?.string()?)?),
+            Arg::Long("key") => of.key = Some(parser.value()?.string()?),
             Arg::Long("help") | Arg::Short('h') => command = Some(Command::Help),
             Arg::Long("version") | Arg::Short('V') => command = Some(Command::Version),
             Arg::Value(value) if command.is_none() => command = Some(named(&value.string()?)?),
-            Arg::Value(value) if kind.is_none() => kind = Some(value.string()?),
+            Arg::Value(value) if of.kind.is_none() => of.kind = Some(value.string()?),
             Arg::Long(_) | Arg::Short(_) | Arg::Value(_) => return Err(argument.unexpected()),
         }
     }
-    let command = match (command.ok_or("no command given")?, kind, parameters, key) {
-        (Command::Start(_), None, ..) => return Err("start: no kind of operation given".into()),
+    let command = complete(command.ok_or("no command given")?, of)?;
+    Ok(Arguments { command, config, json })
+}
+
+/// What goes with one command only.
+#[derive(Default)]
+struct Options {
+    wait_online: Option<Duration>,
+    kind: Option<String>,
+    parameters: Option<Map<String, Value>>,
+    key: Option<String>,
+}
+
+fn complete(command: Command, of: Options) -> Result<Command, lexopt::Error> {
+    let Options { wait_online, kind, parameters, key } = of;
+    if wait_online.is_some() && !matches!(command, Command::Status { .. }) {
+        return Err("--wait-online goes with status".into());
+    }
+    match (command, kind, parameters, key) {
+        (Command::Start(_), None, ..) => Err("start: no kind of operation given".into()),
         (Command::Start(_), Some(operation), parameters, key) => {
             let parameters = parameters.unwrap_or_default();
-            Command::Start(StartRequest { operation, parameters, key })
+            Ok(Command::Start(StartRequest { operation, parameters, key }))
         }
-        (_, Some(value), ..) => return Err(Arg::Value(value.into()).unexpected()),
+        (_, Some(value), ..) => Err(Arg::Value(value.into()).unexpected()),
         (_, None, Some(_), _) | (_, None, None, Some(_)) => {
-            return Err("--parameters and --key go with start".into());
+            Err("--parameters and --key go with start".into())
         }
-        (command, None, None, None) => command,
-    };
-    Ok(Arguments { command, config, json })
+        (Command::Status { .. }, None, None, None) => Ok(Command::Status { wait_online }),
+        (command, None, None, None) => Ok(command),
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, lexopt::Error> {
+    match text.parse() {
+        Ok(s @ 1..=WAIT_S_MAX) => Ok(Duration::from_secs(s)),
+        Ok(_) | Err(_) => {
+            Err(format!("--wait-online: got {text:?}, want 1 to {WAIT_S_MAX} seconds").into())
+        }
+    }
 }
 
 fn object(text: &str) -> Result<Map<String, Value>, lexopt::Error> {
@@ -93,7 +128,7 @@ fn named(name: &str) -> Result<Command, lexopt::Error> {
     Ok(match name {
         "run" => Command::Run,
         "validate" => Command::Validate,
-        "status" => Command::Status,
+        "status" => Command::Status { wait_online: None },
         "operations" => Command::Operations,
         "activate" => Command::Activate,
         "start" => Command::Start(StartRequest::default()),
@@ -116,7 +151,10 @@ mod tests {
     #[test]
     fn options_may_stand_before_and_after_the_command() {
         let arguments = parsed(&["--json", "status", "--config", "/x"]).unwrap();
-        assert_eq!((arguments.command, arguments.json), (Command::Status, true));
+        assert_eq!(
+            (arguments.command, arguments.json),
+            (Command::Status { wait_online: None }, true)
+        );
         assert_eq!(arguments.config, PathBuf::from("/x"));
     }
 
@@ -132,8 +170,22 @@ mod tests {
             &["start", "lock", "lock"],
             &["start", "lock", "--parameters", "7"],
             &["status", "--key", "a"],
+            &["run", "--wait-online", "60"],
+            &["status", "--wait-online"],
+            &["status", "--wait-online", "0"],
+            &["status", "--wait-online", "3601"],
+            &["status", "--wait-online", "soon"],
         ] {
             assert!(parsed(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn status_may_wait_for_a_minute_or_an_hour() {
+        for (given, s) in [("1", 1), ("60", 60), ("3600", 3600)] {
+            let arguments = parsed(&["status", "--wait-online", given]).unwrap();
+            let wait_online = Some(Duration::from_secs(s));
+            assert_eq!(arguments.command, Command::Status { wait_online });
         }
     }
 

@@ -31,6 +31,19 @@ pub(super) fn status(answer: &Value) -> String {
     out
 }
 
+/// Why the terminal is not online; `None` when it is.
+pub(super) fn offline(answer: &Value) -> Option<String> {
+    let (membership, session) = (&answer["membership"], &answer["link"]);
+    let what = match membership["state"].as_str() {
+        // Such a link is for enrolment.
+        Some("not_enrolled") => "not activated yet, the link is ",
+        Some("deactivated") => "deactivated by the cloud, the link is ",
+        _ if session["state"] == "up" => return None,
+        _ => "the link is ",
+    };
+    Some(format!("{what}{}", link(answer)))
+}
+
 /// `activate`: what happens next.
 pub(super) fn activate(_: &Value) -> String {
     "the terminal asks the cloud for an activation code: see its screen, or `status`\n".to_owned()
@@ -217,6 +230,24 @@ mod tests {
         let text = status(&answer);
         assert!(text.contains("not activated yet"), "{text}");
         assert!(text.contains("ACT-7X9K-2M4P (good for 59 min)"), "{text}");
+    }
+
+    #[test]
+    fn a_terminal_is_online_with_a_link_that_is_not_for_enrolment() {
+        let status = |membership: &str, state: &str| {
+            json!({ "membership": { "state": membership }, "link": { "state": state, "ms": 1000 },
+                "last_link_end": "refused: HTTP 401" })
+        };
+        assert_eq!(offline(&status("configured", "up")), None);
+        assert_eq!(offline(&status("enrolled", "up")), None);
+        for (membership, state, why) in [
+            ("configured", "waiting", "the link is down, next attempt in 1 s (refused: HTTP 401)"),
+            ("enrolled", "connecting", "the link is connecting (refused: HTTP 401)"),
+            ("not_enrolled", "up", "not activated yet, the link is up for 1 s"),
+            ("deactivated", "up", "deactivated by the cloud, the link is up for 1 s"),
+        ] {
+            assert_eq!(offline(&status(membership, state)).as_deref(), Some(why));
+        }
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 mod arguments;
 mod human;
+mod online;
+mod stderr;
 
 use std::{ffi::OsString, io::Write as _, path::PathBuf, process::ExitCode};
 
@@ -20,6 +22,7 @@ mod exit {
     pub(super) const UNAVAILABLE: u8 = 69;
     pub(super) const INTERNAL: u8 = 70;
     pub(super) const STORE: u8 = 74;
+    pub(super) const OFFLINE: u8 = 75;
     pub(super) const PERMISSION: u8 = 77;
     pub(super) const CONFIG: u8 = 78;
 }
@@ -40,7 +43,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(Failed(code, text)) => {
-            let _ = writeln!(std::io::stderr(), "terminal-agent: {text}");
+            stderr::complain(&text);
             ExitCode::from(code)
         }
     }
@@ -52,7 +55,12 @@ fn execute(command: Command, config: PathBuf, json: bool) -> Result<String, Fail
         Command::Version => Ok(version(json)),
         Command::Validate => validate(&config, json),
         Command::Run => run_agent(&config),
-        Command::Status => ask(&config, &ControlRequest::Status, json, human::status),
+        Command::Status { wait_online: None } => {
+            ask(&config, &ControlRequest::Status, json, human::status)
+        }
+        Command::Status { wait_online: Some(limit) } => {
+            online::wait(&config, limit).map(|status| shown(&status, json, human::status))
+        }
         Command::Operations => ask(&config, &ControlRequest::Operations, json, human::operations),
         Command::Start(request) => {
             ask(&config, &ControlRequest::Start(request), json, human::start)
@@ -134,16 +142,24 @@ fn ask(
     json: bool,
     human: fn(&Value) -> String,
 ) -> Result<String, Failed> {
+    question(path, request).map(|answer| shown(&answer, json, human))
+}
+
+/// What the running agent answers.
+fn question(path: &std::path::Path, request: &ControlRequest) -> Result<Value, Failed> {
     let socket = load(path)?.control.socket;
-    let answer = shell::ask(socket.clone(), request).map_err(|error| {
+    shell::ask(socket.clone(), request).map_err(|error| {
         let kind = error.kind();
         let denied = kind == std::io::ErrorKind::PermissionDenied;
         let code = if denied { exit::PERMISSION } else { exit::UNAVAILABLE };
         let was_answered = denied || kind == std::io::ErrorKind::Unsupported;
         let hint = if was_answered { "" } else { "; is the agent running?" };
         Failed(code, format!("{}: {error}{hint}", socket.display()))
-    })?;
-    Ok(if json { line(&answer) } else { human(&answer) })
+    })
+}
+
+fn shown(answer: &Value, json: bool, human: fn(&Value) -> String) -> String {
+    if json { line(answer) } else { human(answer) }
 }
 
 fn load(path: &std::path::Path) -> Result<Config, Failed> {

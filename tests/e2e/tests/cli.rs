@@ -2,9 +2,9 @@
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{MetadataExt, PermissionsExt},
     path::Path,
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
 use anyhow::{Context, Result};
@@ -12,7 +12,7 @@ use nix::unistd::{getegid, geteuid};
 use serde_json::{Value, json};
 use terminal_harness::{Site, SiteOptions, agent_binary};
 
-use crate::support::{create, cut_off, open, seen, slow, unsent};
+use crate::support::{create, cut_off, open, seen, slow, status, unsent};
 
 /// `nobody` on every Linux.
 const NOBODY: u32 = 65_534;
@@ -110,6 +110,62 @@ async fn without_an_agent_the_answer_is_a_hint() -> Result<()> {
         assert_eq!((code, out.as_str()), (Some(69), ""));
         assert!(err.contains("control.sock") && err.contains("is the agent running?"), "{err}");
     }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn status_waits_for_the_link_of_an_agent_that_is_only_coming_up() -> Result<()> {
+    let site = Site::start(SiteOptions::default()).await?;
+    let mut waiting = Command::new(agent_binary()?);
+    waiting.args(["status", "--wait-online", "60", "--config"]).arg(site.agent_config());
+    let waiting = waiting.stdout(Stdio::piped()).spawn()?;
+    let _agent = site.start_agent()?;
+    let output = waiting.wait_with_output()?;
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(shown.contains("link            up for"), "{shown}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn status_says_why_there_was_no_link_in_time() -> Result<()> {
+    let (site, agent) = open(SiteOptions::default()).await?;
+    cut_off(&site).await?;
+    let waiting = ["status", "--wait-online", "1", "--config"];
+    status(&site, &agent, "no link", |status| status["link"]["state"] != "up").await?;
+    let (code, out, err) = outcome(&waiting, Some(&site.agent_config()))?;
+    assert_eq!((code, out.as_str()), (Some(75), ""));
+    assert!(err.contains("not online after 1 s: the link is ") && err.contains(" ("), "{err}");
+    agent.stop()?;
+    let (code, _, err) = outcome(&waiting, Some(&site.agent_config()))?;
+    assert_eq!(code, Some(69));
+    assert!(err.contains("is the agent running?"), "{err}");
+    Ok(())
+}
+
+/// What a broken configuration has said to a file that stands for the journal.
+fn complaint(site: &Site, is_journal: bool) -> Result<String> {
+    let path = site.path("stderr");
+    let file = fs::File::create(&path)?;
+    let (device, inode) = (file.metadata()?.dev(), file.metadata()?.ino());
+    let inode = if is_journal { inode } else { inode + 1 };
+    let mut command = Command::new(agent_binary()?);
+    command.args(["run", "--config"]).arg(site.agent_config()).stderr(file);
+    command.env("JOURNAL_STREAM", format!("{device}:{inode}"));
+    assert_eq!(command.status()?.code(), Some(78));
+    Ok(fs::read_to_string(path)?)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_line_of_what_ends_the_agent_is_an_error_to_the_journal_and_plain_to_others()
+-> Result<()> {
+    let site = Site::start(SiteOptions::default()).await?;
+    site.edit_config(|text| text.replace("wss://", "http://").replace("cap-s = 1", "cap-s = 0"))?;
+    let journal = complaint(&site, true)?;
+    assert!(journal.lines().count() >= 2, "{journal}");
+    assert!(journal.lines().all(|line| line.starts_with("<3>")), "{journal}");
+    assert!(journal.starts_with("<3>terminal-agent: "), "{journal}");
+    assert_eq!(complaint(&site, false)?, journal.replace("<3>", ""));
     Ok(())
 }
 
