@@ -32,8 +32,8 @@ usage: terminal-agent COMMAND [--config FILE] [--json]
   --parameters JSON   with start: an object, as the protocol has it for the kind
   --key KEY           with start: the same key is the same operation, however often it is asked for
 
-exit codes: 0 ok, 64 usage, 69 unavailable, 70 internal, 74 store,
-            75 not online in time, 77 permission, 78 configuration
+exit codes: 0 ok, 64 usage, 69 unavailable, 70 internal, 74 store, 75 not online in
+time, 77 permission, 78 configuration
 ";
 
 pub(super) struct Arguments {
