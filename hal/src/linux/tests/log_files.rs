@@ -156,6 +156,35 @@ async fn a_log_that_cannot_be_read_is_a_failure_and_a_damaged_rotation_is_not() 
 }
 
 #[tokio::test]
+async fn what_follows_a_damaged_rotation_without_a_time_is_left_out() {
+    let system = app();
+    let many: String = (0..4_000).map(|n| format!("2026-06-29T10:00:00Z old {n}\n")).collect();
+    compress(&system, "app.log.1.gz", &many);
+    let whole = fs::read(system.path("app.log.1.gz")).unwrap();
+    fs::write(system.path("app.log.1.gz"), &whole[..whole.len() / 2]).unwrap();
+    system.write("app.log", "  of a lost line\n2026-06-29T10:00:01Z new\n");
+    let found = lines(&system, &day()).await.unwrap();
+    assert!(!messages(&found).contains(&"  of a lost line"));
+}
+
+#[tokio::test]
+async fn a_pipe_and_a_link_among_the_logs_are_refused_at_once() {
+    let secret = "2026-06-29T10:00:00Z what only the agent may read\n";
+    for name in ["app.log", "app.log.1"] {
+        let system = app();
+        nix::unistd::mkfifo(&system.path(name), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let failure = lines(&system, &day()).await.unwrap_err();
+        assert_eq!(failure.code, ErrorCode::DeviceFault);
+        assert!(failure.failure_reason.ends_with(&format!("{name}: it is no regular file")));
+        fs::remove_file(system.path(name)).unwrap();
+        system.write("secret", secret);
+        std::os::unix::fs::symlink("secret", system.path(name)).unwrap();
+        let failure = lines(&system, &day()).await.unwrap_err();
+        assert!(failure.failure_reason.ends_with(&format!("{name}: it is a symbolic link")));
+    }
+}
+
+#[tokio::test]
 async fn a_line_without_an_end_is_cut_and_the_next_one_is_whole() {
     let system = app();
     let long = "x".repeat(1 << 20);
