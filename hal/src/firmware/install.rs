@@ -118,7 +118,9 @@ impl SlotFirmware {
                 Ok(Interrupted::Writing) | Err(_) => {
                     return Err(failure.with_side_effects(SideEffects::Unknown));
                 }
-                Ok(Interrupted::Broken) => failure.with_side_effects(SideEffects::Partial),
+                Ok(Interrupted::GivenUp | Interrupted::Broken) => {
+                    failure.with_side_effects(SideEffects::Partial)
+                }
             };
             self.enter_phase(Phase::Failed { failure: failure.clone() })?;
             return Err(failure);
@@ -142,7 +144,8 @@ impl SlotFirmware {
         let boot_id = self.boot_id().await?;
         Ok(match known.phase.clone() {
             Phase::Installing => match self.slots.interrupted(id, &known.slot).await? {
-                Interrupted::Writing => UpdateState::Running,
+                // Given up: about to be settled.
+                Interrupted::Writing | Interrupted::GivenUp => UpdateState::Running,
                 Interrupted::Broken => UpdateState::NotStarted,
                 Interrupted::Installed if self.slots.pair().await?.running == known.slot => {
                     // A power cut came between; the trial is about to be noticed.

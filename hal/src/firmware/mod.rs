@@ -34,8 +34,8 @@ mod manifest;
 mod memory;
 mod offers;
 mod rauc;
-
 mod readiness;
+mod retry;
 mod slots;
 mod source;
 mod trial;
