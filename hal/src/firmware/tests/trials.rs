@@ -81,15 +81,20 @@ async fn a_system_that_never_comes_up_is_given_up_by_the_boot_loader_and_that_is
     assert_eq!(firmware.install(&call, &now()).await, Ok(InstallOutcome::RestartRequired));
 }
 
-#[tokio::test]
-async fn a_trial_that_was_used_up_before_its_installation_was_noted_needs_no_other_boot() {
+/// The power went after the mark, before the record; then the trial was used up.
+async fn unnoted_trial() -> Bench {
     let bench = Bench::new();
     let firmware = bench.open();
     install(&firmware, &now()).await.unwrap();
-    // The power went after the mark, before the record.
     firmware.enter_phase(Phase::Installing).unwrap();
     bench.boot();
     bench.boot();
+    bench
+}
+
+#[tokio::test]
+async fn a_trial_that_was_used_up_before_its_installation_was_noted_needs_no_other_boot() {
+    let bench = unnoted_trial().await;
     assert_eq!(fs::read_to_string(bench.path("slots/trial")).unwrap(), format!("slot-b 0 {ID}\n"));
     bench.boot();
     assert_eq!(bench.running().1, OLD);
@@ -100,12 +105,7 @@ async fn a_trial_that_was_used_up_before_its_installation_was_noted_needs_no_oth
 
 #[tokio::test]
 async fn the_last_boot_of_a_trial_counts_also_when_its_installation_was_not_noted() {
-    let bench = Bench::new();
-    let firmware = bench.open();
-    install(&firmware, &now()).await.unwrap();
-    firmware.enter_phase(Phase::Installing).unwrap();
-    bench.boot();
-    bench.boot();
+    let bench = unnoted_trial().await;
     let state = bench.settled(&bench.open(), ID).await;
     assert!(matches!(state, UpdateState::Committed(_)), "{state:?}");
 }
