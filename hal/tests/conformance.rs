@@ -20,8 +20,8 @@ use terminal_hal::{
     conformance::{Check, CheckOutcome, Circumstances, matrix, run, table},
     mock::{MockConfig, MockTerminal, script::Script, tokio_clock},
     operation::{
-        CheckUpdateParameters, CheckUpdateResult, UpdateParameters, check_update::ComponentVersion,
-        reboot::BootReason, send_logs::LogLevel,
+        CheckUpdateParameters, CheckUpdateResult, UpdateParameters, UpdateResult,
+        check_update::ComponentVersion, reboot::BootReason, send_logs::LogLevel,
     },
     status::{Batch, TerminalHealth},
 };
@@ -156,7 +156,7 @@ impl Firmware for Careless {
         &'a self,
         _call: &'a Call,
         _parameters: &'a UpdateParameters,
-    ) -> HalFuture<'a, ()> {
+    ) -> HalFuture<'a, Option<UpdateResult>> {
         Box::pin(async { Err(Failure::new(ErrorCode::OutsideWindow, "some other time")) })
     }
 

@@ -76,20 +76,51 @@ struct Pieces {
 impl Bytes for Pieces {
     fn next(&mut self) -> HalFuture<'_, Option<Vec<u8>>> {
         Box::pin(async {
-            loop {
-                let frame = poll_fn(|context| Pin::new(&mut self.body).poll_frame(context)).await;
-                let Some(frame) = frame else { return Ok(None) };
-                // Trailers say nothing that is needed.
-                let Ok(mut data) = frame.map_err(|error| broken(&error))?.into_data() else {
-                    continue;
-                };
-                let skipped = data.len().min(usize::try_from(self.skip).unwrap_or(usize::MAX));
-                let data = data.split_off(skipped);
-                self.skip -= skipped as u64;
-                if !data.is_empty() {
-                    return Ok(Some(data.to_vec()));
-                }
-            }
+            let frame = poll_fn(|context| Pin::new(&mut self.body).poll_frame(context)).await;
+            let Some(frame) = frame else { return Ok(None) };
+            // Trailers say nothing that is needed.
+            let mut data = frame.map_err(|error| broken(&error))?.into_data().unwrap_or_default();
+            let skipped = data.len().min(usize::try_from(self.skip).unwrap_or(usize::MAX));
+            self.skip -= skipped as u64;
+            Ok(Some(data.split_off(skipped).to_vec()))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use hyper::{Request, client::conn::http1};
+    use hyper_util::rt::TokioIo;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt, duplex},
+        time::{Instant, sleep, timeout},
+    };
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_skipped_is_a_sign_of_life_however_long_it_takes() {
+        const EVERY: Duration = Duration::from_secs(40);
+        let (near, mut far) = duplex(1024);
+        tokio::spawn(async move {
+            far.read_u8().await.unwrap();
+            far.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n").await.unwrap();
+            for byte in b"0123456789" {
+                sleep(EVERY).await;
+                far.write_all(&[*byte]).await.unwrap();
+            }
+        });
+        let (mut sender, connection) = http1::handshake(TokioIo::new(near)).await.unwrap();
+        let driver = Driver::spawn(connection);
+        let answer = sender.send_request(Request::new(String::new())).await.unwrap();
+        let mut pieces = read(answer, "image", 6, driver).unwrap().unwrap();
+        let (begun, mut whole) = (Instant::now(), Vec::new());
+        while let Some(piece) = timeout(EVERY * 3 / 2, pieces.next()).await.unwrap().unwrap() {
+            whole.extend(piece);
+        }
+        assert_eq!(whole, b"6789");
+        assert!(begun.elapsed() >= EVERY * 9, "{:?}", begun.elapsed());
     }
 }

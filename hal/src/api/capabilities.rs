@@ -206,17 +206,18 @@ pub trait Firmware: Send + Sync {
         true
     }
 
-    /// Whether [`Firmware::install`] could begin now; changes nothing. The agent asks before it
-    /// closes the batch for an update.
+    /// Whether [`Firmware::install`] could begin now; installs nothing. The agent asks before it
+    /// closes the batch for an update. With a result where what runs is what is asked for: nothing
+    /// would be installed, and no batch has to be closed.
     ///
     /// # Errors
-    /// What `install` would refuse it with before it changes anything: `OUTSIDE_WINDOW` with
-    /// `retry_after_s`, `LOW_BATTERY`, …
+    /// What `install` would refuse it with before it changes anything: `NO_UPDATE`,
+    /// `DOWNLOAD_FAILED`, `LOW_BATTERY`, `OUTSIDE_WINDOW` with `retry_after_s`, …
     fn check_ready<'a>(
         &'a self,
         call: &'a Call,
         parameters: &'a UpdateParameters,
-    ) -> HalFuture<'a, ()>;
+    ) -> HalFuture<'a, Option<UpdateResult>>;
 
     /// Downloads, verifies and installs; never restarts the device.
     ///

@@ -58,7 +58,7 @@ async fn ready(firmware: &dyn Firmware, at: &Circumstances) -> Checked {
         Err(failure) => {
             holds(failure.side_effects == SideEffects::None, || format!("{failure:?}"))?;
         }
-        Ok(()) => {}
+        Ok(_) => {}
     }
     let state = firmware.query_update(call.id).await?;
     holds(state == UpdateState::NotStarted, || format!("{state:?}"))

@@ -69,12 +69,12 @@ impl AbSlots {
     }
 
     async fn write(&self, call: &Call, image: &Image, slot: &str) -> Result<(), Failure> {
-        check_room(&self.config.directory, image.size_bytes, "the slot")?;
         let work = Writing {
             disk: self.disk.clone(),
             directory: self.config.directory.clone(),
             slot: slot.to_owned(),
             image: Arc::clone(&image.file),
+            size_bytes: image.size_bytes,
             mark: format!("{slot} {} {}\n", self.config.boot_attempts, call.id),
             cancellation: call.cancellation.clone(),
         };
@@ -99,8 +99,14 @@ impl Slots for AbSlots {
     fn interrupted<'a>(&'a self, id: OperationId, _slot: &'a str) -> HalFuture<'a, Interrupted> {
         Box::pin(async move {
             let trial = self.trial().map_err(|error| trouble("the trial mark", &error))?;
-            let is_marked = trial.split_whitespace().last() == Some(&id.to_string());
-            Ok(if is_marked { Interrupted::Installed } else { Interrupted::Broken })
+            let words: Vec<_> = trial.split_whitespace().collect();
+            let [slot, boots_left, of] = words[..] else { return Ok(Interrupted::Broken) };
+            if of != id.to_string() {
+                return Ok(Interrupted::Broken);
+            }
+            // The last boot that it has may be this one.
+            let is_given_up = boots_left == "0" && self.running()? != slot;
+            Ok(if is_given_up { Interrupted::GivenUp } else { Interrupted::Installed })
         })
     }
 
@@ -131,6 +137,7 @@ struct Writing {
     directory: PathBuf,
     slot: String,
     image: Arc<File>,
+    size_bytes: u64,
     mark: String,
     cancellation: Cancellation,
 }
@@ -143,7 +150,9 @@ impl Writing {
             (self.directory.join(&self.slot), self.directory.join(format!("{}.new", self.slot)));
         let trial = self.directory.join("trial");
         self.disk.remove(&trial).map_err(storage)?;
+        // What an installation that was cut off has left takes room.
         self.disk.remove_folder(&new).map_err(storage)?;
+        check_room(&self.directory, self.size_bytes, "the slot")?;
         self.disk.make_folder(&new).map_err(storage)?;
         unpack::unpack(&self.disk, &self.image, &entries, &new, &self.cancellation)?;
         self.disk.remove_folder(&slot).map_err(storage)?;

@@ -3,9 +3,9 @@
 //! Tests cut the power between any two of them.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, Permissions},
     io::{self, Read as _},
-    os::unix::fs::{DirBuilderExt as _, symlink},
+    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _, symlink},
     path::Path,
 };
 
@@ -78,12 +78,32 @@ impl Disk {
     /// With everything in it; what is not there is removed already.
     pub(super) fn remove_folder(&self, path: &Path) -> io::Result<()> {
         self.step()?;
-        match fs::remove_dir_all(path) {
+        let mut removed = fs::remove_dir_all(path);
+        if removed.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied) {
+            make_writable(path)?;
+            removed = fs::remove_dir_all(path);
+        }
+        match removed {
             Ok(()) => durable::sync_parent(path),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(error),
         }
     }
+}
+
+/// A folder and those in it: a system may have some that even their owner may not change.
+fn make_writable(folder: &Path) -> io::Result<()> {
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        fs::set_permissions(&folder, Permissions::from_mode(0o700))?;
+        for entry in fs::read_dir(&folder)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                folders.push(entry.path());
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The record in a file; `None` without one.

@@ -3,7 +3,6 @@
 
 use std::{
     fs::{File, OpenOptions},
-    hash::{BuildHasher as _, Hasher as _, RandomState},
     io::{self, Read as _, Seek as _, SeekFrom, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
@@ -18,6 +17,7 @@ use tokio::time::{sleep, timeout};
 use super::{
     disk::{Disk, blocking, check_room, read_record, trouble},
     manifest::Release,
+    retry::delay,
     source::{Bytes, Source},
 };
 use crate::{ErrorCode, Failure, api::Call};
@@ -28,9 +28,6 @@ const SYNC_BYTES: u64 = 4 << 20;
 const TRIES_MAX: u32 = 6;
 /// Tries in all.
 const RESUMES_MAX: u32 = 1_000;
-/// The first wait before another try; it doubles up to [`DELAY_MAX`].
-const DELAY_MIN: Duration = Duration::from_secs(1);
-const DELAY_MAX: Duration = Duration::from_secs(60);
 /// Without any byte for so long a try has failed.
 const IDLE_MAX: Duration = Duration::from_secs(60);
 const HASH_BUFFER_BYTES: usize = 256 << 10;
@@ -85,10 +82,12 @@ impl Download<'_> {
     /// What an earlier try has left of the same image; anything else is removed.
     fn begin(&self, release: &Release) -> io::Result<Arrived> {
         let known = read_record::<Arrived>(&self.record()).ok().flatten().filter(|known| {
-            let there = self.part().metadata().map_or(0, |metadata| metadata.len());
+            // RAUC may have made a plain bundle its own.
+            let part = File::options().read(true).write(true).open(self.part());
+            let there = part.and_then(|part| part.metadata()).map_or(0, |known| known.len());
             known.sha256 == release.sha256
                 && known.size_bytes == release.size_bytes
-                && known.synced_bytes <= there
+                && (1..=there).contains(&known.synced_bytes)
         });
         if let Some(known) = known {
             return Ok(known);
@@ -120,7 +119,7 @@ impl Download<'_> {
             }
             tracing::info!(operation_id = %self.call.id, %failure, "download broke off");
             self.or_cancelled(async {
-                sleep(jittered(delay(tries))).await;
+                sleep(delay(tries)).await;
                 Ok(())
             })
             .await?;
@@ -266,16 +265,6 @@ fn digest(file: &mut File, stop: &dyn Fn() -> bool) -> io::Result<String> {
         sha256.update(read);
     }
     Ok(sha256.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-fn delay(tries: u32) -> Duration {
-    DELAY_MIN.saturating_mul(1 << tries.saturating_sub(1).min(6)).min(DELAY_MAX)
-}
-
-/// Between half of `delay` and all of it: a fleet must not come back as one.
-fn jittered(delay: Duration) -> Duration {
-    let random = RandomState::new().build_hasher().finish();
-    delay.mul_f64(0.5 + 0.5 * (random as f64 / u64::MAX as f64))
 }
 
 pub(super) fn canceled() -> Failure {

@@ -15,6 +15,14 @@ use crate::{
     operation::{UpdateParameters, UpdateResult},
 };
 
+/// What a request comes to.
+pub(super) enum Prospect {
+    /// What runs is what it asks for.
+    Nothing(UpdateResult),
+    /// This release.
+    Install(Release),
+}
+
 impl SlotFirmware {
     /// Installs in a task of its own: once a slot is being written it is written to the end, also
     /// when nobody waits for the answer any more.
@@ -45,20 +53,34 @@ impl SlotFirmware {
         }
         call.progress("checking", Some(0));
         let running = self.running_version()?;
-        let chosen = tokio::select! {
-            biased;
-            () = call.cancellation.cancelled() => return Err(canceled()),
-            chosen = self.choose(parameters, &running) => chosen?,
-        };
-        let Some(release) = chosen else {
-            self.check_none_left(call.id)?;
-            return Ok(InstallOutcome::AlreadyRunning(self.nothing_to_do(running).await?));
+        let release = match self.prospect(call, parameters, &running).await? {
+            Prospect::Nothing(result) => return Ok(InstallOutcome::AlreadyRunning(result)),
+            Prospect::Install(release) => release,
         };
         if self.take_over(call.id, &release).await? {
             return Ok(InstallOutcome::RestartRequired);
         }
         self.install_release(call, parameters, running, &release).await?;
         Ok(InstallOutcome::RestartRequired)
+    }
+
+    /// What a request comes to as things are; changes nothing but what is known of manifests.
+    pub(super) async fn prospect(
+        &self,
+        call: &Call,
+        parameters: &UpdateParameters,
+        running: &str,
+    ) -> Result<Prospect, Failure> {
+        let chosen = tokio::select! {
+            biased;
+            () = call.cancellation.cancelled() => return Err(canceled()),
+            chosen = self.choose(parameters, running) => chosen?,
+        };
+        if let Some(release) = chosen {
+            return Ok(Prospect::Install(release));
+        }
+        self.check_none_left(call.id)?;
+        Ok(Prospect::Nothing(self.nothing_to_do(running.to_owned()).await?))
     }
 
     async fn install_release(
@@ -118,7 +140,9 @@ impl SlotFirmware {
                 Ok(Interrupted::Writing) | Err(_) => {
                     return Err(failure.with_side_effects(SideEffects::Unknown));
                 }
-                Ok(Interrupted::Broken) => failure.with_side_effects(SideEffects::Partial),
+                Ok(Interrupted::GivenUp | Interrupted::Broken) => {
+                    failure.with_side_effects(SideEffects::Partial)
+                }
             };
             self.enter_phase(Phase::Failed { failure: failure.clone() })?;
             return Err(failure);
@@ -142,7 +166,8 @@ impl SlotFirmware {
         let boot_id = self.boot_id().await?;
         Ok(match known.phase.clone() {
             Phase::Installing => match self.slots.interrupted(id, &known.slot).await? {
-                Interrupted::Writing => UpdateState::Running,
+                // Given up: about to be settled.
+                Interrupted::Writing | Interrupted::GivenUp => UpdateState::Running,
                 Interrupted::Broken => UpdateState::NotStarted,
                 Interrupted::Installed if self.slots.pair().await?.running == known.slot => {
                     // A power cut came between; the trial is about to be noticed.

@@ -17,7 +17,7 @@ use crate::{
     api::{Call, Firmware, HalFuture, Health, InstallOutcome, Power, UpdateState},
     child::Runner,
     operation::{
-        CheckUpdateParameters, CheckUpdateResult, UpdateParameters,
+        CheckUpdateParameters, CheckUpdateResult, UpdateParameters, UpdateResult,
         check_update::{Channel, Component, ComponentVersion},
     },
     status::TerminalHealth,
@@ -34,8 +34,8 @@ mod manifest;
 mod memory;
 mod offers;
 mod rauc;
-
 mod readiness;
+mod retry;
 mod slots;
 mod source;
 mod trial;
@@ -52,6 +52,7 @@ pub use trust::{SIGNATURE_BYTES_MAX, TrustedKeys};
 pub use window::{Window, second_of_day};
 
 use disk::{Disk, trouble};
+use install::Prospect;
 use journal::Journal;
 use memory::Memory;
 use slots::Slots;
@@ -219,13 +220,18 @@ impl Firmware for SlotFirmware {
 
     fn check_ready<'a>(
         &'a self,
-        _call: &'a Call,
+        call: &'a Call,
         parameters: &'a UpdateParameters,
-    ) -> HalFuture<'a, ()> {
+    ) -> HalFuture<'a, Option<UpdateResult>> {
         Box::pin(async move {
+            let running = self.running_version()?;
+            if let Prospect::Nothing(result) = self.prospect(call, parameters, &running).await? {
+                return Ok(Some(result));
+            }
             let (health, time) = (self.health().await, self.time());
             readiness::check_download(&health, parameters, self.around.source.is_remote())?;
-            readiness::check_install(&health, parameters, self.config.window, time)
+            readiness::check_install(&health, parameters, self.config.window, time)?;
+            Ok(None)
         })
     }
 

@@ -48,6 +48,8 @@ pub(super) enum Interrupted {
     Writing,
     /// It was finished: the next boot tries it.
     Installed,
+    /// It was finished, and the boot loader has tried it in vain: the slot does not boot any more.
+    GivenUp,
     /// It was not: the slot does not boot.
     Broken,
 }

@@ -4,13 +4,24 @@ use std::{
     fs::File,
     io::{self, Read as _, Seek as _, SeekFrom},
     path::PathBuf,
+    time::Duration,
 };
 
-use super::disk::{blocking, trouble};
+use tokio::time::{sleep, timeout};
+
+use super::{
+    disk::{blocking, trouble},
+    retry::delay,
+};
 use crate::{ErrorCode, Failure, api::HalFuture};
 
 /// Bytes that a source gives at once.
 pub const PIECE_BYTES: usize = 64 << 10;
+/// A small file that is not there as a whole after this does not come any more: enough for the
+/// longest manifest on the slowest mobile network.
+const SMALL_TIME_MAX: Duration = Duration::from_secs(120);
+/// Tries to get a small file.
+const SMALL_TRIES_MAX: u32 = 3;
 
 /// A place with manifests and images, by plain names.
 pub trait Source: Send + Sync {
@@ -27,15 +38,36 @@ pub trait Source: Send + Sync {
 
 /// Bytes that come piece by piece.
 pub trait Bytes: Send {
-    /// The next piece, never empty; `None` at the end.
+    /// The next piece; `None` at the end. An empty one says that something came which is not
+    /// wanted, such as the beginning of a file from a server that does not know ranges.
     ///
     /// # Errors
     /// As [`Source::open`].
     fn next(&mut self) -> HalFuture<'_, Option<Vec<u8>>>;
 }
 
-/// A small file as a whole. `None` when there is no such file.
+/// A small file as a whole, in a few tries. `None` when there is no such file.
 pub(super) async fn read_whole(
+    source: &dyn Source,
+    name: &str,
+    bytes_max: usize,
+) -> Result<Option<Vec<u8>>, Failure> {
+    let mut tries = 1;
+    loop {
+        let late = || Failure::new(ErrorCode::DownloadFailed, format!("{name} does not arrive"));
+        let read = timeout(SMALL_TIME_MAX, read_once(source, name, bytes_max)).await;
+        match read.unwrap_or_else(|_| Err(late())) {
+            Err(failure) if failure.retryable && tries < SMALL_TRIES_MAX => {
+                tracing::info!(%failure, "tried again");
+                sleep(delay(tries)).await;
+                tries += 1;
+            }
+            read => return read,
+        }
+    }
+}
+
+async fn read_once(
     source: &dyn Source,
     name: &str,
     bytes_max: usize,

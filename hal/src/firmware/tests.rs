@@ -26,6 +26,7 @@ mod cuts;
 mod downloads;
 pub(super) mod power;
 mod refusals;
+mod slots;
 mod trials;
 
 use power::PowerLine;
@@ -193,6 +194,18 @@ async fn install(
 
 async fn refusal(firmware: &SlotFirmware, parameters: &UpdateParameters) -> Failure {
     install(firmware, parameters).await.unwrap_err()
+}
+
+/// Runs as a user to whom the medium says no: root's tests would never hear it.
+fn as_nobody(work: impl Future<Output = ()> + Send) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    std::thread::scope(|scope| {
+        // Of this thread and those that it starts alone.
+        scope.spawn(|| {
+            nix::unistd::setfsuid(nix::unistd::Uid::from_raw(65_534));
+            runtime.block_on(work);
+        });
+    });
 }
 
 /// One boot.

@@ -7,6 +7,7 @@ use super::{
     disk::trouble,
     health_checks,
     journal::{Installation, Phase},
+    slots::Interrupted,
 };
 use crate::{BootId, ErrorCode, Failure, operation::update::HealthCheck};
 
@@ -33,8 +34,15 @@ impl SlotFirmware {
         let boot_id = self.boot_id().await?;
         let runs = self.slots.pair().await?.running == update.slot;
         match (update.phase.clone(), runs) {
-            // Its operation is asked about, or runs again.
-            (Phase::Installing, false) => self.slots.confirm().await,
+            (Phase::Installing, false) => {
+                match self.slots.interrupted(update.id, &update.slot).await? {
+                    Interrupted::GivenUp => self.not_up(&update).await,
+                    // Its operation is asked about, or runs again.
+                    Interrupted::Writing | Interrupted::Installed | Interrupted::Broken => {
+                        self.slots.confirm().await
+                    }
+                }
+            }
             (Phase::Installed { boot_id: written_in }, _) if written_in == boot_id => Ok(()),
             (Phase::Installing | Phase::Installed { .. } | Phase::Testing, true) => {
                 self.test(&update, boot_id).await
@@ -51,8 +59,7 @@ impl SlotFirmware {
                 self.rolled_back(&update, &failure.failure_reason).await
             }
             (Phase::Installed { .. } | Phase::Testing | Phase::Committing, false) => {
-                let reason = format!("{} did not come up and stay up", update.to);
-                self.rolled_back(&update, &reason).await
+                self.not_up(&update).await
             }
             (Phase::Committed | Phase::Failed { .. }, _) => Ok(()),
         }
@@ -113,6 +120,11 @@ impl SlotFirmware {
         let raised = self.state().memory.raise_floor(&update.to);
         raised.map_err(|error| trouble("the version floor", &error))?;
         self.enter_phase(Phase::Committed)
+    }
+
+    async fn not_up(&self, update: &Installation) -> Result<(), Failure> {
+        let reason = format!("{} did not come up and stay up", update.to);
+        self.rolled_back(update, &reason).await
     }
 
     /// What ran before runs again; the slot is never tried once more by itself.

@@ -55,10 +55,11 @@ impl Linux {
             let reason = "no unit of the payment application is configured";
             return Err(Failure::new(ErrorCode::UnsupportedByHardware, reason));
         };
-        let before = self.invocation(unit).await?;
+        let before = self.invocation(unit, Effect::None).await?;
         let program = self.systemctl("restart").arg("--").arg(unit);
         self.told(&program, call.time_left, Effect::Possible).await?;
-        if self.invocation(unit).await? == before {
+        // Without an answer it may have restarted all the same.
+        if self.invocation(unit, Effect::Possible).await? == before {
             let reason = format!("{unit} has not been started again");
             let failure = Failure::new(ErrorCode::DeviceFault, reason);
             return Err(failure.with_side_effects(SideEffects::Unknown));
@@ -66,10 +67,10 @@ impl Linux {
         Ok(())
     }
 
-    /// Another one after every start of the unit.
-    async fn invocation(&self, unit: &str) -> Result<String, Failure> {
+    /// Another one after every start of the unit. `before` is what may have happened by now.
+    async fn invocation(&self, unit: &str, before: Effect) -> Result<String, Failure> {
         let program = self.systemctl("show").args(["--property=InvocationID", "--value", "--"]);
-        self.told(&program.arg(unit), QUESTION_TIME_MAX, Effect::None).await
+        self.told(&program.arg(unit), QUESTION_TIME_MAX, before).await
     }
 
     fn systemctl(&self, verb: &str) -> Program {

@@ -59,9 +59,12 @@ impl Firmware for MockTerminal {
         &'a self,
         call: &'a Call,
         parameters: &'a UpdateParameters,
-    ) -> HalFuture<'a, ()> {
+    ) -> HalFuture<'a, Option<UpdateResult>> {
         Box::pin(self.perform(Method::CheckReady, Some(call), |shared| {
-            shared.prospect(call.id, parameters).map(|_| ())
+            Ok(match shared.prospect(call.id, parameters)? {
+                Begun::Answer(InstallOutcome::AlreadyRunning(result)) => Some(result),
+                Begun::Answer(InstallOutcome::RestartRequired) | Begun::Install { .. } => None,
+            })
         }))
     }
 

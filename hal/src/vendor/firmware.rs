@@ -14,7 +14,7 @@ use crate::{
     answer::drop_unreadable,
     api::{Call, Firmware, HalFuture, InstallOutcome, UpdateState},
     operation::{
-        CheckUpdateParameters, CheckUpdateResult, UpdateParameters,
+        CheckUpdateParameters, CheckUpdateResult, UpdateParameters, UpdateResult,
         check_update::{AvailableUpdate, ComponentVersion, UPDATES_MAX},
         update::Apply,
     },
@@ -64,22 +64,21 @@ impl Firmware for Vendor {
         false
     }
 
-    /// The application says when it checks for updates what an installation would meet.
+    /// The application says when it checks for updates what an installation would meet. Whether
+    /// there is anything to install it alone knows.
     fn check_ready<'a>(
         &'a self,
         call: &'a Call,
         parameters: &'a UpdateParameters,
-    ) -> HalFuture<'a, ()> {
+    ) -> HalFuture<'a, Option<UpdateResult>> {
         Box::pin(async move {
-            if parameters.apply != Apply::Window {
-                return Ok(());
-            }
             let found = self.check(call, &CheckUpdateParameters::default()).await?;
-            if found.blocked_by.contains(&ErrorCode::OutsideWindow) {
+            let is_closed = found.blocked_by.contains(&ErrorCode::OutsideWindow);
+            if is_closed && parameters.apply == Apply::Window {
                 let failure = Failure::new(ErrorCode::OutsideWindow, "the window is closed");
                 return Err(failure.with_retry_after_s(WINDOW_ASKED_AGAIN_S));
             }
-            Ok(())
+            Ok(None)
         })
     }
 

@@ -117,7 +117,8 @@ impl Executor {
             running.task.abort();
         }
         if let Some(payments) = self.hardware.hal.payments.clone() {
-            self.tasks.spawn_local(async move { hold::release(payments.as_ref(), id).await });
+            self.tasks
+                .spawn_local(async move { close_first::release(payments.as_ref(), id).await });
         }
     }
 

@@ -67,7 +67,9 @@ async fn install(
     }
     let payments = hal.payments.as_deref().ok_or_else(|| missing("payment application"))?;
     let ready = firmware.check_ready(call, parameters);
-    close_first(payments, ready, call, policy).await?;
+    if let Some(result) = close_first(payments, ready, call, policy).await? {
+        return Ok(InstallOutcome::AlreadyRunning(result));
+    }
     firmware.install(call, parameters).await.map_err(|failure| match failure.side_effects {
         // The batch has been closed.
         SideEffects::None => failure.with_side_effects(SideEffects::Partial),
@@ -77,7 +79,10 @@ async fn install(
 
 #[cfg(test)]
 mod tests {
-    use super::{super::hold, *};
+    use super::{
+        super::{close_first, hold},
+        *,
+    };
     use std::time::Duration;
     use terminal_core::protocol::Policy;
     use terminal_hal::{
@@ -96,14 +101,24 @@ mod tests {
     }
 
     async fn update(mock: &MockTerminal, clock_is_trusted: bool) -> CallOutcome {
+        update_to(None, mock, clock_is_trusted).await
+    }
+
+    async fn update_to(
+        version: Option<&str>,
+        mock: &MockTerminal,
+        clock_is_trusted: bool,
+    ) -> CallOutcome {
         let (call, _handle) = api::call(ID, 1, Duration::from_secs(3600));
         let policy = hold::policy(Policy::default(), call.time_left);
-        let parameters = UpdateParameters { close_batch_first: true, ..Default::default() };
+        let version = version.map(str::to_owned);
+        let parameters =
+            UpdateParameters { version, close_batch_first: true, ..Default::default() };
         run(&mock.hal(), &call, policy, &parameters, clock_is_trusted).await
     }
 
     fn closes(mock: &MockTerminal) -> u64 {
-        let id = OperationId(Uuid::new_v5(&ID.0, b"close_batch_first"));
+        let id = close_first::id(ID);
         mock.effects().get(&id).copied().unwrap_or_default().into()
     }
 
@@ -134,6 +149,17 @@ mod tests {
             (failure.code, failure.side_effects),
             (ErrorCode::LowBattery, SideEffects::None)
         );
+        assert_eq!(closes(&mock), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_batch_is_not_closed_for_a_version_that_runs_already_or_that_nobody_offers() {
+        let mock = terminal("{}");
+        let outcome = update_to(Some("3.14.2"), &mock, true).await;
+        let CallOutcome::Completed(result) = outcome else { panic!("{outcome:?}") };
+        assert!(matches!(*result, OperationResult::Update(result) if !result.installed));
+        let failure = failure(update_to(Some("9.9.9"), &mock, true).await);
+        assert_eq!((failure.code, failure.side_effects), (ErrorCode::NoUpdate, SideEffects::None));
         assert_eq!(closes(&mock), 0);
     }
 

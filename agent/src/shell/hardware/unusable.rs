@@ -4,7 +4,8 @@ use terminal_hal::{
     Failure, OperationId,
     api::{Call, Firmware, HalFuture, InstallOutcome, UpdateState},
     operation::{
-        CheckUpdateParameters, CheckUpdateResult, UpdateParameters, check_update::ComponentVersion,
+        CheckUpdateParameters, CheckUpdateResult, UpdateParameters, UpdateResult,
+        check_update::ComponentVersion,
     },
 };
 
@@ -34,7 +35,7 @@ impl Firmware for UnusableFirmware {
         &'a self,
         _call: &'a Call,
         _parameters: &'a UpdateParameters,
-    ) -> HalFuture<'a, ()> {
+    ) -> HalFuture<'a, Option<UpdateResult>> {
         self.fail()
     }
 

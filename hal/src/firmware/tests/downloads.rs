@@ -66,6 +66,61 @@ fn image_bytes(bench: &Bench) -> u64 {
     fs::metadata(bench.path("source/firmware-3.15.0.tar")).unwrap().len()
 }
 
+/// Begins with every file, and gives its end only after some tries.
+struct Stalling {
+    folder: Folder,
+    stalls: usize,
+    tries: AtomicUsize,
+}
+
+struct Stalled {
+    first: Option<Vec<u8>>,
+}
+
+impl Source for Stalling {
+    fn is_remote(&self) -> bool {
+        true
+    }
+
+    fn open<'a>(&'a self, name: &'a str, offset: u64) -> HalFuture<'a, Option<Box<dyn Bytes>>> {
+        Box::pin(async move {
+            if self.tries.fetch_add(1, Ordering::SeqCst) >= self.stalls {
+                return self.folder.open(name, offset).await;
+            }
+            Ok(Some(Box::new(Stalled { first: Some(b"{".to_vec()) }) as _))
+        })
+    }
+}
+
+impl Bytes for Stalled {
+    fn next(&mut self) -> HalFuture<'_, Option<Vec<u8>>> {
+        Box::pin(async {
+            match self.first.take() {
+                Some(piece) => Ok(Some(piece)),
+                None => std::future::pending().await,
+            }
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_manifest_that_stops_in_the_middle_is_asked_for_again_and_not_for_ever() {
+    for (stalls, code) in [(2, None), (3, Some(ErrorCode::DownloadFailed))] {
+        let bench = Bench::new();
+        let source = Arc::new(Stalling {
+            folder: Folder(bench.path("source")),
+            stalls,
+            tries: AtomicUsize::new(0),
+        });
+        let around = Surroundings { source: Arc::clone(&source) as _, ..bench.around() };
+        let firmware = SlotFirmware::open(bench.config(), around).unwrap();
+        let parameters = now();
+        let installing = install(&firmware, &parameters);
+        let installed = tokio::time::timeout(Duration::from_secs(600), installing).await.unwrap();
+        assert_eq!(installed.err().map(|failure| failure.code), code);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_download_goes_on_where_it_broke_off_and_says_how_often() {
     let bench = Bench::new();
@@ -151,4 +206,26 @@ async fn what_is_installed_is_what_was_verified_also_when_the_file_is_replaced()
     slots.install(&call, &image, "slot-b").await.unwrap();
     let version = fs::read_to_string(bench.path("slots/slot-b/VERSION")).unwrap();
     assert_eq!(version.trim(), NEW);
+}
+
+#[test]
+fn an_image_that_an_installer_has_made_its_own_is_downloaded_again() {
+    as_nobody(async {
+        use std::os::unix::fs::PermissionsExt as _;
+        let bench = Bench::new();
+        let release =
+            Manifest::parse(&fs::read(bench.path("source/stable.json")).unwrap()).unwrap();
+        let release = release.releases.first().unwrap();
+        let (call, _handle) = call();
+        let folder = bench.path("firmware");
+        fs::create_dir(&folder).unwrap();
+        let (source, disk) = (Folder(bench.path("source")), Disk::default());
+        let download =
+            download::Download { disk: &disk, folder: &folder, source: &source, call: &call };
+        download.fetch(release).await.unwrap();
+        let image = folder.join("download");
+        fs::set_permissions(&image, fs::Permissions::from_mode(0o000)).unwrap();
+        let again = download.fetch(release).await.unwrap();
+        assert_eq!((again.bytes_downloaded, again.resumes), (image_bytes(&bench), 0));
+    });
 }

@@ -105,6 +105,23 @@ async fn a_version_that_nobody_offers_is_refused() {
     assert_eq!(failure.code, ErrorCode::NoUpdate);
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_update_that_cannot_be_had_or_is_there_is_not_ready() {
+    let bench = Bench::new();
+    let firmware = bench.open();
+    let (call, _handle) = call();
+    assert_eq!(firmware.check_ready(&call, &now()).await, Ok(None));
+    let running = UpdateParameters { version: Some(OLD.to_owned()), ..now() };
+    let result = firmware.check_ready(&call, &running).await.unwrap().unwrap();
+    assert_eq!((result.to.as_str(), result.installed), (OLD, false));
+    let older = UpdateParameters { version: Some("3.14.1".to_owned()), ..now() };
+    assert_eq!(firmware.check_ready(&call, &older).await.unwrap_err().code, ErrorCode::NoUpdate);
+    fs::remove_dir_all(bench.path("source")).unwrap();
+    let failure = firmware.check_ready(&call, &now()).await.unwrap_err();
+    assert_eq!(failure.code, ErrorCode::DownloadFailed);
+    assert_eq!(firmware.query_update(ID).await, Ok(UpdateState::NotStarted));
+}
+
 #[tokio::test]
 async fn a_manifest_that_was_seen_in_a_newer_edition_is_refused() {
     let bench = Bench::new();

@@ -1,6 +1,6 @@
 //! What the first boot of a new system leads to.
 
-use super::*;
+use super::{journal::Phase, *};
 
 #[tokio::test]
 async fn an_update_is_committed_only_after_its_system_has_booted_and_passed_its_check() {
@@ -79,6 +79,35 @@ async fn a_system_that_never_comes_up_is_given_up_by_the_boot_loader_and_that_is
     // The terminal takes the next one.
     let (call, _handle) = api::call(OperationId(Uuid::from_u128(8)), 1, Duration::from_secs(600));
     assert_eq!(firmware.install(&call, &now()).await, Ok(InstallOutcome::RestartRequired));
+}
+
+/// The power went after the mark, before the record; then the trial was used up.
+async fn unnoted_trial() -> Bench {
+    let bench = Bench::new();
+    let firmware = bench.open();
+    install(&firmware, &now()).await.unwrap();
+    firmware.enter_phase(Phase::Installing).unwrap();
+    bench.boot();
+    bench.boot();
+    bench
+}
+
+#[tokio::test]
+async fn a_trial_that_was_used_up_before_its_installation_was_noted_needs_no_other_boot() {
+    let bench = unnoted_trial().await;
+    assert_eq!(fs::read_to_string(bench.path("slots/trial")).unwrap(), format!("slot-b 0 {ID}\n"));
+    bench.boot();
+    assert_eq!(bench.running().1, OLD);
+    let state = bench.settled(&bench.open(), ID).await;
+    let UpdateState::Failed(failure) = state else { panic!("{state:?}") };
+    assert_eq!(failure.code, ErrorCode::RolledBack);
+}
+
+#[tokio::test]
+async fn the_last_boot_of_a_trial_counts_also_when_its_installation_was_not_noted() {
+    let bench = unnoted_trial().await;
+    let state = bench.settled(&bench.open(), ID).await;
+    assert!(matches!(state, UpdateState::Committed(_)), "{state:?}");
 }
 
 #[tokio::test]

@@ -2,14 +2,15 @@
 
 use std::{
     collections::{BTreeSet, VecDeque},
-    fs::{File, Metadata},
+    fs::{File, Metadata, OpenOptions},
     io::{self, BufRead, BufReader},
     iter::Peekable,
-    os::unix::fs::MetadataExt,
-    path::PathBuf,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
 };
 
 use flate2::bufread::MultiGzDecoder;
+use nix::{errno::Errno, fcntl::OFlag};
 use tokio::sync::mpsc;
 
 use super::{
@@ -118,6 +119,8 @@ impl Set {
                 Err(error) => {
                     // Such as one whose compression a power cut has cut off.
                     tracing::warn!(%error, path = %part.path.display(), "a log file is damaged");
+                    // What the next one begins with belongs to a line that is lost.
+                    self.time = None;
                 }
             }
             self.line.end();
@@ -151,12 +154,7 @@ impl Iterator for Set {
 
 /// `None` for one that does not exist.
 fn open_part(path: PathBuf) -> Result<Option<(Part, Metadata)>, Failure> {
-    let opened = File::open(&path).and_then(|file| {
-        let metadata = file.metadata()?;
-        let regular = metadata.is_file();
-        if regular { Ok((file, metadata)) } else { Err(io::Error::other("it is no regular file")) }
-    });
-    let (file, metadata) = match opened {
+    let (file, metadata) = match open_regular(&path) {
         Ok(opened) => opened,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => {
@@ -168,6 +166,20 @@ fn open_part(path: PathBuf) -> Result<Option<(Part, Metadata)>, Failure> {
     // Rounded up: its last line may be younger than the whole second.
     let modified = Timestamp::from_unix_ms(modified.saturating_mul(1000));
     Ok(Some((Part { path, file, modified }, metadata)))
+}
+
+/// Whoever writes the logs could have the agent wait for ever with a pipe, and send what only the
+/// agent may read with a link.
+fn open_regular(path: &Path) -> io::Result<(File, Metadata)> {
+    let flags = OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW;
+    let opened = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path);
+    let file = opened.map_err(|error| {
+        let is_link = error.raw_os_error() == Some(Errno::ELOOP as i32);
+        if is_link { io::Error::other("it is a symbolic link") } else { error }
+    })?;
+    let metadata = file.metadata()?;
+    let regular = metadata.is_file();
+    if regular { Ok((file, metadata)) } else { Err(io::Error::other("it is no regular file")) }
 }
 
 fn read_line_of(

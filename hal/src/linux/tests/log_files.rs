@@ -57,6 +57,14 @@ fn compress(system: &System, name: &str, text: &str) {
     fs::write(system.path(name), encoder.finish().unwrap()).unwrap();
 }
 
+/// 4,000 lines, of which a power cut has left some.
+fn damaged_rotation(system: &System) {
+    let many: String = (0..4_000).map(|n| format!("2026-06-29T10:00:00Z old {n}\n")).collect();
+    compress(system, "app.log.1.gz", &many);
+    let whole = fs::read(system.path("app.log.1.gz")).unwrap();
+    fs::write(system.path("app.log.1.gz"), &whole[..whole.len() / 2]).unwrap();
+}
+
 #[tokio::test]
 async fn a_file_and_its_rotations_are_one_log_oldest_line_first() {
     let system = app();
@@ -145,14 +153,37 @@ async fn a_log_that_cannot_be_read_is_a_failure_and_a_damaged_rotation_is_not() 
     assert_eq!(failure.code, ErrorCode::DeviceFault);
     assert!(failure.failure_reason.contains("app.log"), "{failure}");
     fs::remove_dir(system.path("app.log")).unwrap();
-    let many: String = (0..4_000).map(|n| format!("2026-06-29T10:00:00Z old {n}\n")).collect();
-    compress(&system, "app.log.1.gz", &many);
-    let whole = fs::read(system.path("app.log.1.gz")).unwrap();
-    fs::write(system.path("app.log.1.gz"), &whole[..whole.len() / 2]).unwrap();
+    damaged_rotation(&system);
     system.write("app.log", "2026-06-29T10:00:01Z new\n");
     let found = lines(&system, &day()).await.unwrap();
     assert!(found.len() > 1 && found.len() < 4_000, "{}", found.len());
     assert_eq!(found.last().unwrap().message, "new");
+}
+
+#[tokio::test]
+async fn what_follows_a_damaged_rotation_without_a_time_is_left_out() {
+    let system = app();
+    damaged_rotation(&system);
+    system.write("app.log", "  of a lost line\n2026-06-29T10:00:01Z new\n");
+    let found = lines(&system, &day()).await.unwrap();
+    assert!(!messages(&found).contains(&"  of a lost line"));
+}
+
+#[tokio::test]
+async fn a_pipe_and_a_link_among_the_logs_are_refused_at_once() {
+    let secret = "2026-06-29T10:00:00Z what only the agent may read\n";
+    for name in ["app.log", "app.log.1"] {
+        let system = app();
+        nix::unistd::mkfifo(&system.path(name), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let failure = lines(&system, &day()).await.unwrap_err();
+        assert_eq!(failure.code, ErrorCode::DeviceFault);
+        assert!(failure.failure_reason.ends_with(&format!("{name}: it is no regular file")));
+        fs::remove_file(system.path(name)).unwrap();
+        system.write("secret", secret);
+        std::os::unix::fs::symlink("secret", system.path(name)).unwrap();
+        let failure = lines(&system, &day()).await.unwrap_err();
+        assert!(failure.failure_reason.ends_with(&format!("{name}: it is a symbolic link")));
+    }
 }
 
 #[tokio::test]

@@ -77,3 +77,20 @@ async fn an_application_has_restarted_when_its_unit_is_another_invocation() {
     system.program("systemctl", "case \"$2\" in restart) exit 5 ;; esac");
     assert_eq!(restart(&system).await.unwrap_err().code, ErrorCode::DeviceFault);
 }
+
+#[tokio::test]
+async fn an_application_whose_restart_cannot_be_confirmed_may_have_restarted() {
+    let mut system = System::new();
+    system.config.application_unit = Some("pay.service".to_owned());
+    let hangs = "show) [ ! -e starts ] || exec sleep 60; echo none ;;";
+    let show = "show) cat starts 2>/dev/null || echo none ;;";
+    for (after_restart, code) in [
+        (hangs, ErrorCode::HalUnavailable),
+        ("show) [ ! -e starts ] || exit 1; echo none ;;", ErrorCode::DeviceFault),
+    ] {
+        system.program("systemctl", &SYSTEMCTL.replace(show, after_restart));
+        let _ = fs::remove_file(system.path("starts"));
+        let failure = restart(&system).await.unwrap_err();
+        assert_eq!((failure.code, failure.side_effects), (code, SideEffects::Unknown));
+    }
+}

@@ -141,9 +141,9 @@ async fn an_update_is_refused_for_a_reason() {
 async fn asking_whether_an_update_could_begin_begins_none() {
     let terminal = scripted("{}");
     let (call, _handle) = call(1);
-    for parameters in [now(None), now(Some("3.14.2"))] {
-        assert_eq!(terminal.check_ready(&call, &parameters).await, Ok(()));
-    }
+    assert_eq!(terminal.check_ready(&call, &now(None)).await, Ok(None));
+    let running = terminal.check_ready(&call, &now(Some("3.14.2"))).await.unwrap().unwrap();
+    assert_eq!((running.to.as_str(), running.installed), ("3.14.2", false));
     assert_eq!(terminal.query_update(id(1)).await.unwrap(), UpdateState::NotStarted);
     assert!(terminal.state().firmware.download.is_none());
 }

@@ -207,16 +207,21 @@ async fn a_window_that_the_application_calls_closed_puts_an_installation_off() {
         "available": false, "current": [], "updates": [],
         "checked_at": "2026-06-29T06:00:00Z", "blocked_by": ["OUTSIDE_WINDOW"],
     }});
-    let ready = async |bridge: Vendor| {
-        let (call, _handle) = call(1);
-        bridge.check_ready(&call, &UpdateParameters::default()).await
+    let ready = |apply| {
+        async move |bridge: Vendor| {
+            let (call, _handle) = call(1);
+            let parameters = UpdateParameters { apply, ..UpdateParameters::default() };
+            bridge.check_ready(&call, &parameters).await
+        }
     };
-    let failure = answered(ready, answer).await.unwrap_err();
+    let failure = answered(ready(Apply::Window), answer.clone()).await.unwrap_err();
     assert_eq!((failure.code, failure.retry_after_s), (ErrorCode::OutsideWindow, Some(900)));
-    let now = UpdateParameters { apply: Apply::Now, ..UpdateParameters::default() };
-    let (call, _handle) = call(1);
-    let bridge = Peer::new().bridge();
-    assert_eq!(bridge.check_ready(&call, &now).await, Ok(()), "it has not even been asked");
+    assert_eq!(answered(ready(Apply::Now), answer).await, Ok(None));
+    let away = json!({ "error": {
+        "code": -32000, "message": "no host", "data": { "code": "NETWORK_UNAVAILABLE" },
+    }});
+    let failure = answered(ready(Apply::Now), away).await.unwrap_err();
+    assert_eq!(failure.code, ErrorCode::NetworkUnavailable);
 }
 
 #[tokio::test]
