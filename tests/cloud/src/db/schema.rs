@@ -144,6 +144,7 @@ CREATE TABLE IF NOT EXISTS deliveries (
     next_at INTEGER NOT NULL, last_attempt_at INTEGER, last_status INTEGER, last_error TEXT);
 CREATE INDEX IF NOT EXISTS deliveries_pending
     ON deliveries (endpoint, terminal_id, ordinal) WHERE status = 'pending';
+CREATE INDEX IF NOT EXISTS deliveries_by_event ON deliveries (event);
 CREATE INDEX IF NOT EXISTS deliveries_by_endpoint ON deliveries (endpoint, ordinal);
 
 CREATE VIEW IF NOT EXISTS fleet AS
