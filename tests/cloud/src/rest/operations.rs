@@ -94,6 +94,11 @@ pub(super) fn derived_id(account_id: &str, key: Uuid) -> Uuid {
     Uuid::new_v5(&KEY_NAMESPACE, format!("{account_id}/{key}").as_bytes())
 }
 
+/// The same for one terminal of those that the request is for.
+pub(super) fn derived_id_at(account_id: &str, key: Uuid, terminal_id: &str) -> Uuid {
+    Uuid::new_v5(&derived_id(account_id, key), terminal_id.as_bytes())
+}
+
 pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<Uuid>, ApiError> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
     let key = value.to_str().ok().and_then(|text| Uuid::parse_str(text.trim()).ok());

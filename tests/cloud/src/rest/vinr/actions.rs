@@ -26,7 +26,7 @@ use crate::{
         auth::{READ, WRITE, authorise, authorise_terminal},
         error::ApiError,
         new_operation::{check_size, fingerprint},
-        operations::{derived_id, idempotency_key, key_reused},
+        operations::{derived_id, derived_id_at, idempotency_key, key_reused},
         problems::Fields,
     },
     state::Shared,
@@ -74,18 +74,30 @@ pub(in crate::rest) async fn create_at_location(
     body: Bytes,
 ) -> Result<Json<Value>, ApiError> {
     let (caller, location) = caller_and_location(&shared, &headers, WRITE, &id).await?;
+    let key = idempotency_key(&headers)?;
     let template = request(&shared, &caller, read(&headers, &body, "", &caller.subject)?, None);
-    let (made, errors) = shared
+    let outcomes = shared
         .db
         .write(move |db| {
-            let mut outcomes = (Vec::new(), Vec::new());
+            let mut requests = Vec::new();
             for terminal_id in configuration::terminals_at(db, location.id)? {
                 let new = NewOperation { terminal_id, ..template.new.clone() };
-                create_one(db, &Request { new, ..template.clone() }, &mut outcomes)?;
+                let id = |key| derived_id_at(&caller.account_id, key, &new.terminal_id);
+                let key = key.map(|key| (id(key), fingerprint(&new)));
+                let request = Request { new, key, ..template.clone() };
+                if matches!(operations::repeated(db, &request)?, Some(Created::KeyReused)) {
+                    return Ok(None);
+                }
+                requests.push(request);
             }
-            Ok(outcomes)
+            let mut outcomes = (Vec::new(), Vec::new());
+            for request in &requests {
+                create_one(db, request, &mut outcomes)?;
+            }
+            Ok(Some(outcomes))
         })
         .await?;
+    let (made, errors) = outcomes.ok_or_else(key_reused)?;
     let mut actions = Vec::new();
     for (operation, terminal) in made {
         shared.created(&operation.terminal_id);
