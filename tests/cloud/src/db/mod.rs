@@ -7,6 +7,7 @@ pub(crate) mod arrived;
 pub(crate) mod beforehand;
 pub(crate) mod certificates;
 pub(crate) mod configuration;
+pub(crate) mod cursor;
 pub(crate) mod deliveries;
 pub(crate) mod endpoints;
 pub(crate) mod enrolment;

@@ -15,9 +15,11 @@ use super::{
     auth::{READ, WRITE, authorise},
     error::{ApiError, FieldError, operation_id},
     new_operation,
+    query::check_cursor,
 };
 use crate::{
     db::{
+        cursor::Cursor,
         now,
         operations::{self, Created, Filter, Operation, Request},
         pending,
@@ -146,6 +148,9 @@ pub(super) async fn list(
     }
     if !errors.is_empty() {
         return Err(ApiError::invalid(errors));
+    }
+    if let Some(id) = filter.starting_after.map(|id| id.to_string()) {
+        check_cursor(&shared, Cursor::Operations, &filter.account_id, id.clone(), &id).await?;
     }
     Ok(Json(shared.db.read(move |db| operations::list(db, &filter)).await?))
 }

@@ -18,6 +18,7 @@ use super::{Page, caller_and_location, check_in_use};
 use crate::{
     db::{
         DbError, configuration,
+        cursor::Cursor,
         operations::{self, Created, Filter, NewOperation, Operation, Progress, Request},
         terminals,
         tokens::NewToken,
@@ -241,6 +242,7 @@ pub(in crate::rest) async fn list(
     let progress = fields.choice("status", &PROGRESS);
     let page = Page::read(&mut fields, Kind::Action, LIMIT_DEFAULT);
     fields.finish(Some(()))?;
+    page.check(&shared, Cursor::Operations, &caller.account_id).await?;
     let mut filter = Filter {
         account_id: caller.account_id,
         kinds: kind.map_or_else(|| ACTIONS.map(OperationKind::as_str).to_vec(), |kind| vec![kind]),
