@@ -80,16 +80,13 @@ pub(in crate::rest) async fn create_at_location(
     let outcomes = shared
         .db
         .write(move |db| {
-            let mut requests = Vec::new();
-            for terminal_id in configuration::terminals_at(db, location.id)? {
-                let new = NewOperation { terminal_id, ..template.new.clone() };
-                let id = |key| derived_id_at(&caller.account_id, key, &new.terminal_id);
-                let key = key.map(|key| (id(key), fingerprint(&new)));
-                let request = Request { new, key, ..template.clone() };
-                if matches!(operations::repeated(db, &request)?, Some(Created::KeyReused)) {
+            let terminals = configuration::terminals_at(db, location.id)?;
+            let requests = terminals.into_iter().map(|terminal_id| at(&template, key, terminal_id));
+            let requests = requests.collect::<Vec<_>>();
+            for request in &requests {
+                if matches!(operations::repeated(db, request)?, Some(Created::KeyReused)) {
                     return Ok(None);
                 }
-                requests.push(request);
             }
             let mut outcomes = (Vec::new(), Vec::new());
             for request in &requests {
@@ -105,6 +102,17 @@ pub(in crate::rest) async fn create_at_location(
         actions.push(vinr::action(&operation, terminal));
     }
     Ok(Json(json!({ "object": "list", "data": actions, "has_more": false, "errors": errors })))
+}
+
+/// The same for one terminal of a location, with an id of its own when there is a key.
+fn at(template: &Request, key: Option<Uuid>, terminal_id: String) -> Request {
+    let new = NewOperation { terminal_id, ..template.new.clone() };
+    let account_id = template.account_id.as_deref().unwrap_or_default();
+    let key = key.map(|key| {
+        let id = derived_id_at(account_id, key, &new.terminal_id);
+        (id, fingerprint(&new))
+    });
+    Request { new, key, ..template.clone() }
 }
 
 type Outcomes = (Vec<(Operation, Uuid)>, Vec<Value>);
