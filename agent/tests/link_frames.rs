@@ -9,7 +9,13 @@
 
 mod common;
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use common::{Link, config, loss, server};
 use futures_util::{SinkExt, StreamExt};
@@ -277,14 +283,22 @@ async fn control_frames_overtake_bulk_data() {
 async fn nothing_is_read_while_nobody_takes_events_and_nothing_is_lost() {
     const FRAMES: usize = 400;
     let (mut link, mut peer) = pair().await;
+    let sent = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&sent);
     let sending = tokio::spawn(async move {
         for n in 0..FRAMES {
             peer.send(Message::text(format!("{n} {}", text(60_000)))).await.unwrap();
+            count.fetch_add(1, Ordering::Relaxed);
         }
         peer
     });
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    assert!(!sending.is_finished(), "24 MB fit into a queue that should be bounded");
+    // Until it gets no further.
+    let mut before = FRAMES;
+    while before != sent.load(Ordering::Relaxed) {
+        before = sent.load(Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    assert!(before < FRAMES, "24 MB fit into a queue that should be bounded");
     link.handle.send_text("still writing".into());
     for n in 0..FRAMES {
         let LinkEvent::Text(frame) = link.next().await else { panic!() };

@@ -6,6 +6,7 @@ mod nspawn;
 mod packages;
 mod root;
 mod settings;
+mod small_image;
 mod story;
 mod system;
 
@@ -68,11 +69,23 @@ async fn run() -> Result<()> {
 }
 
 async fn container() -> Result<()> {
+    let (root, site) = bootable().await?;
+    Day { site, system: Container::new(&root) }.tell().await?;
+
+    let (root, site) = bootable().await?;
+    small_image::prepare(&root)?;
+    let mut day = Day { site, system: Container::new(&root) };
+    day.boot("no polkit, everything of the terminal's own on /data").await?;
+    day.restarted_by_the_cloud().await
+}
+
+/// A system with the package, ready to be booted in a container, and its cloud.
+async fn bootable() -> Result<(Root, Site)> {
     let root = Root::terminal(Machine::Own)?;
     let site = Site::start(SiteOptions::default()).await?;
     settings::write(&site, &root)?;
     settings::prepare_boot(&root, WATCHDOG_S)?;
     settings::drop_in(&root, "container", BOOT_ID_OF_CONTAINER)?;
     settings::append(&root, "\n[hal.linux]\nroot = \"/run/container\"\n")?;
-    Day { site, system: Container::new(&root) }.tell().await
+    Ok((root, site))
 }

@@ -37,6 +37,7 @@ const INSTALLED: [&str; 6] = [
 ];
 const STORE: &str = "var/lib/terminal-agent/store";
 const CONFIG: &str = "etc/terminal-agent/agent.toml";
+const STORE_DIRECTORY: &str = "directory = \"/var/lib/terminal-agent\"";
 
 /// The whole life, step by step.
 pub(crate) async fn life() -> Result<()> {
@@ -230,13 +231,25 @@ fn refuses_a_store_it_cannot_read(root: &Root, package: &Path) -> Result<()> {
     let version =
         || -> Result<Vec<u8>> { Ok(root.run(&["dpkg-query", "--show", "terminal-agent"])?.stdout) };
     let installed = version()?;
+    let refused = || -> Result<()> {
+        let output = root.install(package)?;
+        ensure!(!output.status.success(), "a version that cannot read the store was installed");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        ensure!(said.contains("has format 99"), "it does not say why: {said}");
+        ensure!(version()? == installed, "the installed version has changed");
+        Ok(())
+    };
     fs::write(&format, "99\n")?;
-    let output = root.install(package)?;
-    ensure!(!output.status.success(), "a version that cannot read the store was installed");
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    ensure!(said.contains("has format 99"), "it does not say why: {said}");
-    ensure!(version()? == installed, "the installed version has changed");
-    Ok(fs::write(format, before)?)
+    refused()?;
+    fs::write(format, before)?;
+
+    // The same where the configuration has the store elsewhere.
+    let config = fs::read(root.path(CONFIG))?;
+    settings::replace(root, &[(STORE_DIRECTORY, "directory = \"/data/agent\"")])?;
+    fs::create_dir_all(root.path("data/agent/store"))?;
+    fs::write(root.path("data/agent/store/format"), "99\n")?;
+    refused()?;
+    Ok(fs::write(root.path(CONFIG), config)?)
 }
 
 /// Answers the package's question beforehand.

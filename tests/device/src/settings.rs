@@ -15,6 +15,8 @@ pub(crate) const MEMORY: &str = "var/lib/terminal-agent/mock-state.json";
 /// How long closing a batch takes on the simulated terminal: long enough to be cut off in it.
 const CLOSE_MS: u64 = 4000;
 const CONFIG: &str = "etc/terminal-agent/agent.toml";
+/// Examples that the package brings.
+pub(crate) const EXAMPLES: &str = "usr/share/doc/terminal-agent/examples";
 /// Drop-ins of the agent's unit.
 const UNIT: &str = "etc/systemd/system/terminal-agent.service.d";
 
@@ -42,7 +44,7 @@ pub(crate) fn write(site: &Site, root: &Root) -> Result<()> {
 /// Makes a system of it that is booted: the real system is restarted, not the simulated one.
 pub(crate) fn prepare_boot(root: &Root, watchdog_s: u32) -> Result<()> {
     replace(root, &[("# power = \"vendor\"", "power = \"linux\"")])?;
-    let examples = root.path("usr/share/doc/terminal-agent/examples");
+    let examples = root.path(EXAMPLES);
     let linux = fs::read_to_string(examples.join("linux-backend.conf"))?;
     drop_in(root, "linux-backend", &linux)?;
     let rules = root.path("usr/share/polkit-1/rules.d");

@@ -79,7 +79,8 @@ impl<S: System> Day<S> {
         Ok(())
     }
 
-    async fn restarted_by_the_cloud(&mut self) -> Result<()> {
+    /// The device is restarted by an operation, which the next boot reports.
+    pub(crate) async fn restarted_by_the_cloud(&mut self) -> Result<()> {
         let reboot = self.site.create("reboot", json!({})).await?;
         self.system.shut_down(PATIENCE).await?;
         self.online(false).await?;

@@ -12,7 +12,7 @@ use nix::unistd::{getegid, geteuid};
 use serde_json::{Value, json};
 use terminal_harness::{Site, SiteOptions, agent_binary};
 
-use crate::support::{create, cut_off, open, seen, slow, unsent};
+use crate::support::{create, cut_off, open, seen, skipped, slow, unsent};
 
 /// `nobody` on every Linux.
 const NOBODY: u32 = 65_534;
@@ -163,8 +163,7 @@ async fn status_says_what_goes_on_idle_running_and_cut_off() -> Result<()> {
 async fn somebody_else_may_only_ask_as_a_member_of_the_group_or_when_the_configuration_names_them()
 -> Result<()> {
     if !geteuid().is_root() {
-        println!("skipped: only root can run a program as somebody else");
-        return Ok(());
+        return skipped("only root can run a program as somebody else");
     }
     let site = Site::start(SiteOptions::default()).await?;
     // Somebody else must be able to reach the socket and the program to be refused by the agent.

@@ -120,7 +120,7 @@ async fn a_serial_number_that_was_registered_beforehand_needs_its_secret_and_no_
 
 #[tokio::test]
 async fn a_wrong_an_expired_and_a_used_code_activate_nothing() -> Result<()> {
-    let code_ttl = Duration::from_secs(3);
+    let code_ttl = Duration::from_secs(6);
     let site = site(EnrolmentOptions { code_ttl, ..EnrolmentOptions::default() }).await?;
     let agent = site.start_agent()?;
     let first = code(&site, &agent, "").await?;

@@ -33,8 +33,8 @@ const BURST: usize = 64;
 const WINDOW: u64 = 512;
 
 fn frames() -> u64 {
-    let given = std::env::var("TERMINAL_FLOOD_FRAMES").ok();
-    given.and_then(|text| text.parse().ok()).unwrap_or(3_000)
+    let Ok(text) = std::env::var("TERMINAL_FLOOD_FRAMES") else { return 3_000 };
+    text.parse().unwrap_or_else(|_| panic!("TERMINAL_FLOOD_FRAMES is {text:?}, want a number"))
 }
 
 /// Ids that tell the kind of flood from its number.

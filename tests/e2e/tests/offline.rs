@@ -223,7 +223,7 @@ async fn an_operation_whose_time_ran_out_while_the_terminal_was_away_never_start
     let running = create(&site, "end_of_day", json!({})).await?;
     seen(&site, running, "started", 1).await?;
     let mut soon = order(&site, "open_menu", json!({}));
-    (soon.ttl_s, soon.deadline_s) = (1, 1);
+    (soon.ttl_s, soon.deadline_s) = (3, 1);
     // Taken, and waiting for its turn on the terminal.
     let taken = site.cloud()?.create_operation(soon.clone()).await?;
     seen(&site, taken, "accepted", 1).await?;
@@ -258,7 +258,7 @@ async fn a_result_that_comes_after_the_timeout_is_kept_beside_it() -> Result<()>
     let (site, agent) = open(SiteOptions::default()).await?;
     site.script(&json!({ "host": "unreachable" }))?;
     let mut soon = order(&site, "end_of_day", json!({}));
-    (soon.ttl_s, soon.deadline_s) = (1, 1);
+    (soon.ttl_s, soon.deadline_s) = (1, 4);
     let failed = late(&site, &agent, soon.clone()).await?;
     assert_eq!(failed.late_result.unwrap().error.unwrap()["code"], "HOST_UNREACHABLE");
     site.script(&json!({}))?;
@@ -279,7 +279,7 @@ async fn late(
     site.online().await?;
     let mut script: serde_json::Value =
         serde_json::from_slice(&std::fs::read(site.path("agent/mock-script.json"))?)?;
-    script["methods"] = json!({ "close_batch": { "latency_ms": 300 } });
+    script["methods"] = json!({ "close_batch": { "latency_ms": 2_000 } });
     site.script(&script)?;
     let id = site.cloud()?.create_operation(order).await?;
     seen(site, id, "started", 1).await?;

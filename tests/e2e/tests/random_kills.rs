@@ -29,7 +29,8 @@ const ROUNDS: u64 = 9;
 const AT_ONCE: u64 = 8;
 
 fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+    let Ok(text) = std::env::var(name) else { return default };
+    text.parse().unwrap_or_else(|_| panic!("{name} is {text:?}, want a number"))
 }
 
 #[tokio::test(flavor = "multi_thread")]

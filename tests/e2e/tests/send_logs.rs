@@ -5,7 +5,7 @@ use std::io::Read;
 use anyhow::{Context, Result};
 use flate2::read::MultiGzDecoder;
 use serde_json::{Value, json};
-use terminal_cloud::{FaultSwitches, UploadUrl};
+use terminal_cloud::UploadUrl;
 use terminal_hal::{Timestamp, operation::SendLogsResult};
 use terminal_harness::{Site, SiteOptions};
 
@@ -63,7 +63,7 @@ async fn logs_over_the_link_arrive_whole_and_within_their_range() -> Result<()> 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upload_over_the_link_is_the_same_bytes_after_a_cut_and_after_a_kill() -> Result<()> {
+async fn logs_are_the_same_bytes_after_a_cut_and_after_a_kill() -> Result<()> {
     let (site, agent) = open(SiteOptions::default()).await?;
     let (from, to) = range(24 * 60);
     let parameters = json!({ "from": from, "to": to });
@@ -227,7 +227,7 @@ async fn without_a_list_of_hosts_no_url_is_taken() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn control_frames_pass_while_logs_are_sent_and_a_cancel_stops_them() -> Result<()> {
+async fn control_frames_pass_while_logs_are_collected_and_a_cancel_stops_them() -> Result<()> {
     let (site, _agent) = open(SiteOptions::default()).await?;
     site.script(&slow("collect_logs", 60_000))?;
     let logs = site.create("send_logs", json!({})).await?;
@@ -238,5 +238,5 @@ async fn control_frames_pass_while_logs_are_sent_and_a_cancel_stops_them() -> Re
     assert!(site.cloud()?.cancel_operation(logs).await?);
     let failed = error(&site.verdict(logs).await?)?;
     assert_eq!(failed["code"], "CANCELED");
-    site.faults(FaultSwitches::default()).await
+    Ok(())
 }

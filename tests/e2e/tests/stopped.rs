@@ -90,7 +90,7 @@ async fn a_deadline_that_passes_while_it_stands_still_gives_one_verdict_that_is_
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_withdrawn_while_it_stands_still_is_not_begun() -> Result<()> {
     let (site, agent) = open(SiteOptions::default()).await?;
-    site.script(&slow("close_batch", 800))?;
+    site.script(&slow("close_batch", 3_000))?;
     let running = create(&site, "end_of_day", json!({})).await?;
     let waiting = create(&site, "open_menu", json!({})).await?;
     seen(&site, running, "started", 1).await?;
@@ -100,7 +100,7 @@ async fn what_is_withdrawn_while_it_stands_still_is_not_begun() -> Result<()> {
         assert!(site.cloud()?.cancel_operation(id).await?);
     }
     // By then the close would have ended.
-    tokio::time::sleep(Duration::from_millis(1_000)).await;
+    tokio::time::sleep(Duration::from_millis(3_200)).await;
     agent.signal(Signal::SIGCONT)?;
     let failed = error(&site.verdict(waiting).await?)?;
     assert_eq!((&failed["code"], &failed["side_effects"]), (&"CANCELED".into(), &"none".into()));
@@ -117,15 +117,15 @@ async fn what_is_withdrawn_while_it_stands_still_is_not_begun() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_expires_in_the_queue_while_it_stands_still_is_not_begun() -> Result<()> {
     let (site, agent) = open(SiteOptions::default()).await?;
-    site.script(&slow("close_batch", 1_500))?;
+    site.script(&slow("close_batch", 4_000))?;
     let running = create(&site, "end_of_day", json!({})).await?;
     seen(&site, running, "started", 1).await?;
     let mut menu = order(&site, "open_menu", json!({}));
-    menu.ttl_s = 1;
+    menu.ttl_s = 3;
     let menu = site.cloud()?.create_operation(menu).await?;
     seen(&site, menu, "accepted", 1).await?;
     agent.signal(Signal::SIGSTOP)?;
-    tokio::time::sleep(Duration::from_millis(1_800)).await;
+    tokio::time::sleep(Duration::from_millis(4_200)).await;
     agent.signal(Signal::SIGCONT)?;
     let failed = error(&site.verdict(menu).await?)?;
     assert_eq!((&failed["code"], &failed["side_effects"]), (&"EXPIRED".into(), &"none".into()));
@@ -143,7 +143,7 @@ async fn what_was_sent_into_a_link_that_died_unread_is_not_begun_after_its_time(
     let dead_at = tokio::time::Instant::now() + LINK_TIME_MAX;
     // It lies in the socket when the agent goes on, and its time has run out long before.
     let mut menu = order(&site, "open_menu", json!({}));
-    menu.ttl_s = 1;
+    menu.ttl_s = 3;
     let menu = site.cloud()?.create_operation(menu).await?;
     seen(&site, menu, "dispatched", 1).await?;
     given_up(&site).await?;

@@ -30,10 +30,12 @@ thread_local! {
 pub fn archive(data: &[u8]) {
     let Some((which, rest)) = data.split_first() else { return };
     let bytes = if which % 2 == 0 { rest.to_vec() } else { mended(rest) };
-    FILE.with(|file| match &**file {
-        Ok(file) if write(file, &bytes).is_ok() => read(file, bytes.len() as u64),
-        // There is no room.
-        Ok(_) | Err(_) => {}
+    FILE.with(|file| {
+        let written = file.as_ref().map(|file| write(file, &bytes));
+        assert!(matches!(written, Ok(Ok(()))), "no file for the input: {written:?}");
+        if let Ok(file) = &**file {
+            read(file, bytes.len() as u64);
+        }
     });
 }
 
@@ -123,7 +125,7 @@ fn write(file: &File, bytes: &[u8]) -> io::Result<()> {
 fn nameless_file() -> io::Result<File> {
     let name = format!("terminal-fuzz-{}-{:?}", process::id(), std::thread::current().id());
     let path = std::env::temp_dir().join(name);
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path)?;
+    let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
     fs::remove_file(&path)?;
     Ok(file)
 }

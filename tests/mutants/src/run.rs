@@ -81,7 +81,13 @@ impl Runner {
         Ok(match self.cargo(&["--no-fail-fast"], self.run_time_max)? {
             None => Fate::Hung,
             Some(status) if status.success() => Fate::Survived,
-            Some(_) => Fate::Killed(failed(&fs::read_to_string(&self.log)?)),
+            Some(_) => {
+                let log = fs::read_to_string(&self.log)?;
+                let failed = failed(&log);
+                // Without a name a test program must have died as a whole, and nothing else.
+                ensure!(!failed.is_empty() || log.contains(DIED), "no test failed:\n{log}");
+                Fate::Killed(failed)
+            }
         })
     }
 
@@ -110,6 +116,9 @@ fn wait(mut child: Child, time_max: Duration) -> Result<Option<ExitStatus>> {
     child.wait()?;
     Ok(None)
 }
+
+/// What cargo says of a test program that a signal ended.
+const DIED: &str = "process didn't exit successfully";
 
 /// Names of the tests that failed.
 fn failed(log: &str) -> Vec<String> {

@@ -63,6 +63,15 @@ impl Figures {
         self.rolled_back + self.torn + self.damaged + self.unopened + self.stuck
     }
 
+    /// Every store was looked at and held what it had to. The drive tears the file system itself now
+    /// and then, which must not hide the store: one cut in 50, or a single one.
+    pub fn is_sound(&self) -> bool {
+        let cuts = self.cuts();
+        cuts > 0
+            && self.held + self.no_file_system == cuts
+            && self.no_file_system <= (cuts / 50).max(1)
+    }
+
     /// Cuts after which something that had been promised was gone.
     pub const fn lost(&self) -> u64 {
         self.rolled_back + self.damaged + self.unopened

@@ -24,10 +24,7 @@ const CUTS: u64 = 60;
 #[test]
 fn a_power_cut_takes_nothing_that_was_acknowledged() {
     let Some(figures) = cut(number("POWERCUT_CUTS", CUTS), Supply::Steady, &[]) else { return };
-    assert_eq!(figures.failures(), 0, "{figures}");
-    assert_eq!(figures.held + figures.no_file_system, figures.cuts());
-    // The drive tore the file system itself: it happens, but must not hide the store.
-    assert!(figures.no_file_system * 50 <= figures.cuts(), "{figures}");
+    assert!(figures.is_sound(), "{figures}");
     // At least one flush for each commit has reached the drive.
     assert!(figures.flushes >= figures.commits, "{figures}");
 }
@@ -35,7 +32,7 @@ fn a_power_cut_takes_nothing_that_was_acknowledged() {
 #[test]
 fn a_supply_that_flaps_takes_nothing_either() {
     let Some(figures) = cut(40, Supply::Flapping, &[]) else { return };
-    assert_eq!(figures.failures(), 0, "{figures}");
+    assert!(figures.is_sound(), "{figures}");
 }
 
 /// Otherwise the drive would keep what it need not keep, and the test above would prove nothing.
@@ -56,7 +53,7 @@ fn without_fsync_a_new_store_is_not_there_or_not_whole() {
 #[test]
 fn without_sync_file_range_nothing_is_lost() {
     let Some(figures) = cut(20, Supply::Steady, &[Call::SyncFileRange]) else { return };
-    assert_eq!(figures.failures(), 0, "{figures}");
+    assert!(figures.is_sound(), "{figures}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    panic::resume_unwind,
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
     thread,
 };
@@ -58,13 +59,12 @@ pub fn live_many(seed: u64, count: u64, threads: usize) -> Lives {
     thread::scope(|scope| {
         let running: Vec<_> = (0..threads.max(1)).map(|_| scope.spawn(work)).collect();
         for thread in running {
-            if let Ok(lives) = thread.join() {
-                all.lived += lives.lived;
-                all.failed += lives.failed;
-                all.ms += lives.ms;
-                all.counters.add(&lives.counters);
-                all.failures.extend(lives.failures);
-            }
+            let lives = thread.join().unwrap_or_else(|panic| resume_unwind(panic));
+            all.lived += lives.lived;
+            all.failed += lives.failed;
+            all.ms += lives.ms;
+            all.counters.add(&lives.counters);
+            all.failures.extend(lives.failures);
         }
     });
     all.failures.sort_by_key(|(seed, ..)| *seed);

@@ -15,7 +15,8 @@ const LIVES: u64 = 4_000;
 const LINES_MAX: usize = 200;
 
 fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+    let Ok(text) = std::env::var(name) else { return default };
+    text.parse().unwrap_or_else(|_| panic!("{name} is {text:?}, want a number"))
 }
 
 /// What must have occurred in a run of [`LIVES`] lives, or the run has proved nothing about it.

@@ -2,7 +2,7 @@
 
 use std::{env, path::PathBuf, process::ExitCode, time::Duration};
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail, ensure};
 use lexopt::{Arg, Parser, ValueExt as _};
 use terminal_core::engine::BackoffSettings;
 use terminal_storm::{
@@ -86,7 +86,11 @@ fn storm(parser: &mut Parser) -> Result<()> {
         }
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    println!("{}", runtime.block_on(fleet::run(&plan))?);
+    let report = runtime.block_on(fleet::run(&plan))?;
+    println!("{report}");
+    let (hasty, lost_again) = (report.hasty, report.lost_again);
+    ensure!(hasty == 0, "{hasty} attempts came before the time that the cloud had named");
+    ensure!(lost_again == 0, "{lost_again} links were lost again after the return");
     Ok(())
 }
 

@@ -1,8 +1,9 @@
 //! Every simulated story, as a table.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use terminal_core::engine::BackoffSettings;
 
+use crate::Jitter;
 use crate::simulated::{
     Fleet, Outcome, Scenario,
     admission::{self, Admission, Answer, Limited},
@@ -28,7 +29,8 @@ pub struct Request {
 /// Plays every story, and prints each as soon as it is over.
 ///
 /// # Errors
-/// When the limit is too low for the fleet.
+/// When the limit is too low for the fleet, or a fleet with jitter returns less evenly than
+/// [`RATIO_MAX`]; of a small one chance alone can make such a peak.
 pub fn run(request: &Request) -> Result<()> {
     let Request { fleet, backoff, .. } = *request;
     let Fleet { terminals, seed, jitter } = fleet;
@@ -40,14 +42,24 @@ pub fn run(request: &Request) -> Result<()> {
         "| what happens | window s | even /s | peak /s | peak ÷ even | ≤ {RATIO_MAX} | half, 99 %, all back after s | attempts while away | their peak /s |"
     );
     println!("|---|---|---|---|---|---|---|---|---|");
+    let mut uneven = Vec::new();
     for scenario in Scenario::all(backoff) {
         let outcome = play(&scenario, fleet);
         println!("{}", row(&scenario, &outcome));
+        if outcome.ratio() > RATIO_MAX {
+            uneven.push(scenario.name);
+        }
         if request.pictures {
             println!("\n{}", outcome.back.picture());
         }
     }
-    limited(request)
+    limited(request)?;
+    ensure!(
+        uneven.is_empty() || matches!(jitter, Jitter::None),
+        "the return was not even after: {}",
+        uneven.join(", ")
+    );
+    Ok(())
 }
 
 fn row(scenario: &Scenario, outcome: &Outcome) -> String {

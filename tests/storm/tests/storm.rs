@@ -43,10 +43,10 @@ async fn after_a_crash_every_terminal_comes_back_and_does_its_operation_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_planned_restart_is_obeyed_by_everybody() {
-    let report = storm(Restart::Planned { after_s: 5, spread_s: 3 }, 0, None).await;
-    assert!(report.first_attempt_ms >= 5_000, "{} ms", report.first_attempt_ms);
+    let report = storm(Restart::Planned { after_s: 10, spread_s: 3 }, 0, None).await;
+    assert!(report.first_attempt_ms >= 10_000, "{} ms", report.first_attempt_ms);
     // A machine that is busy enough makes the cloud late.
-    if report.outage_ms < 5_000 {
+    if report.outage_ms < 10_000 {
         assert_eq!(report.attempts_max, 1);
     }
 }

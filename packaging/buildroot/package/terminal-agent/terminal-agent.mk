@@ -16,8 +16,10 @@ TERMINAL_AGENT_CARGO_BUILD_OPTS = --package terminal-agent \
 	$(if $(BR2_PACKAGE_TERMINAL_AGENT_MOCK),,--no-default-features)
 
 define TERMINAL_AGENT_INSTALL_TARGET_CMDS
-	PATH=$(BR_PATH) $(@D)/packaging/install \
-		$(@D)/target/$(RUSTC_TARGET_NAME)/release/terminal-agent $(TARGET_DIR)
+	PATH=$(BR_PATH) MOCK=$(if $(BR2_PACKAGE_TERMINAL_AGENT_MOCK),yes,no) \
+		$(@D)/packaging/install \
+		$(@D)/target/$(RUSTC_TARGET_NAME)/$(if $(BR2_ENABLE_DEBUG),debug,release)/terminal-agent \
+		$(TARGET_DIR)
 endef
 
 ifneq ($(call qstrip,$(BR2_PACKAGE_TERMINAL_AGENT_CONFIG)),)
@@ -28,8 +30,9 @@ endef
 TERMINAL_AGENT_POST_INSTALL_TARGET_HOOKS += TERMINAL_AGENT_INSTALL_CONFIG
 endif
 
+# The same in every image: the data partition belongs to this id.
 define TERMINAL_AGENT_USERS
-	terminal-agent -1 terminal-agent -1 * - - - Payment terminal agent
+	terminal-agent 880 terminal-agent 880 * - - - Payment terminal agent
 endef
 
 $(eval $(cargo-package))

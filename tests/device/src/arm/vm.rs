@@ -23,6 +23,9 @@ use crate::{root::Root, system::System};
 pub(super) const CLOUD: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 100);
 /// A command may take this long, starting with the boot.
 const COMMAND_TIME_MAX: Duration = Duration::from_secs(300);
+/// The machine's clock counts instructions, 4 ns each (2 to the power of this): about what a Cortex-A7
+/// at 500 MHz gets done, and the same however busy the host is.
+const CLOCK: &str = "shift=2";
 /// The emulator may take this long to listen.
 const START_TIME_MAX: Duration = Duration::from_secs(20);
 /// Of the console, so much is shown after a failure.
@@ -70,6 +73,7 @@ impl Emulated {
         // A machine that restarts ends the emulator: what boots next is decided again.
         command.args(["-display", "none", "-no-reboot"]);
         command.args(["-machine", "virt", "-cpu", "cortex-a15", "-smp", "1", "-m", "512"]);
+        command.args(["-icount", CLOCK]);
         let Media { kernel, initramfs, disk } = &self.media;
         command.arg("-kernel").arg(kernel).arg("-initrd").arg(initramfs);
         command.args(["-append", "console=ttyAMA0 quiet panic=-1 net.ifnames=0"]);

@@ -9,14 +9,17 @@ inherit cargo cargo-update-recipe-crates python3native systemd useradd
 # Where the sources are: set TERMINAL_AGENT_URI and SRCREV in the distribution or a bbappend.
 TERMINAL_AGENT_URI ?= "git://git.example/terminal-agent.git;protocol=https;branch=main;destsuffix=${BP}"
 SRC_URI = "${TERMINAL_AGENT_URI}"
-# With scarthgap: S = "${WORKDIR}/${BP}"
-S = "${UNPACKDIR}/${BP}"
+# scarthgap unpacks into WORKDIR and has no UNPACKDIR.
+TERMINAL_AGENT_UNPACKED = "${@d.getVar('UNPACKDIR') or d.getVar('WORKDIR')}"
+S = "${TERMINAL_AGENT_UNPACKED}/${BP}"
 
 # Every crate of Cargo.lock with its digest; made by: bitbake -c update_crates terminal-agent
 # Not `require`: the recipe has to be read before that can run for the first time.
 include ${BPN}-crates.inc
 
 CARGO_BUILD_FLAGS += "--package terminal-agent"
+# The release profile strips: do_package does that itself, and refuses a program that is stripped.
+export CARGO_PROFILE_RELEASE_STRIP = "false"
 
 SYSTEMD_SERVICE:${PN} = "terminal-agent.service"
 USERADD_PACKAGES = "${PN}"
