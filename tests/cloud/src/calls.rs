@@ -291,15 +291,15 @@ impl Cloud {
         uploads::mint(&self.shared(), account_id, name, valid)
     }
 
-    /// The bytes of an upload.
+    /// The bytes of an upload of an account.
     ///
     /// # Errors
     /// When it has not arrived.
-    pub async fn upload(&self, name: &str) -> Result<Vec<u8>, CloudError> {
-        let wanted = name.to_owned();
-        let found = self.read(move |db| logs::upload(db, &wanted)).await?;
+    pub async fn upload(&self, account_id: &str, name: &str) -> Result<Vec<u8>, CloudError> {
+        let (account, wanted) = (account_id.to_owned(), name.to_owned());
+        let found = self.read(move |db| logs::upload(db, &account, &wanted)).await?;
         found.ok_or_else(|| CloudError::Unknown(name.to_owned()))?;
-        let path = uploads::path(&self.shared().config.data_dir, name);
+        let path = uploads::path(&self.shared().config.data_dir, account_id, name);
         std::fs::read(path).map_err(|error| DbError::from(error).into())
     }
 

@@ -6,7 +6,9 @@ use std::{
 };
 
 use lexopt::{Arg, Parser, ValueExt as _};
-use terminal_cloud::{Cloud, CloudConfig, NewToken, Pki, Registry, SCOPES, TlsConfig, Transport};
+use terminal_cloud::{
+    Cloud, CloudConfig, NewToken, Pki, Registry, SCOPES, TlsConfig, Transport, is_account_id,
+};
 
 const USAGE: &str = "\
 terminal-cloud serve --data DIR (--tls-cert FILE --tls-key FILE | --plain-http)
@@ -184,11 +186,19 @@ fn create_token(parser: &mut Parser) -> Result<(), Failure> {
     if scopes.is_empty() {
         return Err(Failure::Usage("--scope is missing".to_owned()));
     }
+    let account_id = account_id(account)?;
     let registry = Registry::open(&required("--data", data)?).map_err(failed)?;
-    let account_id = required("--account", account)?;
     let token = registry.create_token(&NewToken { account_id, subject, scopes }).map_err(failed)?;
     say(&token);
     Ok(())
+}
+
+fn account_id(given: Option<String>) -> Result<String, Failure> {
+    let id = required("--account", given)?;
+    if is_account_id(&id) {
+        return Ok(id);
+    }
+    Err(Failure::Usage(format!("--account: got {id}, want P or T and 8 digits")))
 }
 
 fn create_terminal(parser: &mut Parser) -> Result<(), Failure> {
@@ -205,7 +215,7 @@ fn create_terminal(parser: &mut Parser) -> Result<(), Failure> {
             }
         }
     }
-    let account = required("--account", account)?;
+    let account = account_id(account)?;
     let serial = required("--serial", serial)?;
     let registry = Registry::open(&required("--data", data)?).map_err(failed)?;
     let terminal = registry

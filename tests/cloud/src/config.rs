@@ -13,7 +13,8 @@ pub struct CloudConfig {
     pub transport: Transport,
     /// `welcome.heartbeat_s`.
     pub heartbeat_s: u32,
-    /// A link without a byte for so long is dropped; 1.5 heartbeats when absent.
+    /// A link without a byte for so long is dropped; when absent, 1.5 heartbeats: of
+    /// `heartbeat_s`, or of the 60 s of a terminal that enrols.
     pub idle_timeout: Option<Duration>,
     /// How long a link may take to say `hello`.
     pub hello_timeout: Duration,
@@ -73,6 +74,11 @@ impl CloudConfig {
     pub(crate) fn idle_timeout(&self) -> Duration {
         self.idle_timeout
             .unwrap_or_else(|| Duration::from_millis(u64::from(self.heartbeat_s) * 1500))
+    }
+
+    /// The same of a link of a terminal that enrols.
+    pub(crate) fn enrolment_idle_timeout(&self) -> Duration {
+        self.idle_timeout.unwrap_or(Duration::from_secs(90))
     }
 }
 

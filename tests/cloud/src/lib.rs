@@ -38,5 +38,5 @@ pub use faults::{
     DropHow, DropLink, FaultSwitches, ForgetAcks, SendBytes, SendReconnect, SendText, Unavailable,
 };
 pub use pki::Pki;
-pub use rest::{openapi::document as openapi, uploads::UploadUrl};
+pub use rest::{openapi::document as openapi, terminals::is_account_id, uploads::UploadUrl};
 pub use wait::WaitError;

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use crate::{
     db::{
         DbError,
-        deliveries::{self, Attempt, Due},
+        deliveries::{self, Attempt, Due, ENDPOINT_ATTEMPTS_MAX},
         now,
     },
     secret,
@@ -27,9 +27,8 @@ pub(crate) const SIGNATURE_HEADER: &str = "Vinr-Signature";
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest wait between two attempts.
 const RETRY_CAP: Duration = Duration::from_secs(3600);
-/// Attempts under way, in all and to one endpoint.
+/// Attempts under way, to all endpoints.
 const ATTEMPTS_AT_ONCE_MAX: usize = 64;
-const ATTEMPTS_PER_ENDPOINT_MAX: usize = 8;
 /// Commits that come together are looked at together.
 const GATHER: Duration = Duration::from_millis(20);
 /// Looks again, whatever happens.
@@ -83,7 +82,7 @@ impl UnderWay {
     fn has_room_for(&self, due: &Due) -> bool {
         let here = self.per_endpoint.get(&due.endpoint).copied().unwrap_or_default();
         self.tasks.len() < ATTEMPTS_AT_ONCE_MAX
-            && here < ATTEMPTS_PER_ENDPOINT_MAX
+            && here < ENDPOINT_ATTEMPTS_MAX
             && !self.deliveries.contains(&due.delivery)
     }
 

@@ -11,7 +11,7 @@ use terminal_harness::{Site, SiteOptions};
 
 use crate::{
     send_logs::{check, open_with_receiver, range, upload_url},
-    support::{create, error, open, result},
+    support::{ACCOUNT, create, error, open, result},
 };
 
 /// What a component wrote, what must not be left of it, and as what it counts.
@@ -99,7 +99,7 @@ async fn card_data_that_faulty_components_logged_does_not_leave_by_any_way() -> 
     let url = upload_url(&site, "card-data").await?.url;
     let parameters = json!({ "from": from, "to": to, "upload": { "url": url } });
     let operation = site.run("send_logs", parameters).await?;
-    let bytes = site.cloud()?.upload("card-data").await?;
+    let bytes = site.cloud()?.upload(ACCOUNT, "card-data").await?;
     let report = check(&bytes, result(&operation)?, from, to)?;
     assert_eq!(report.redactions, planted());
     assert_eq!(holds_none(&bytes)?, text);

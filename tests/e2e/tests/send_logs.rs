@@ -10,8 +10,8 @@ use terminal_hal::{Timestamp, operation::SendLogsResult};
 use terminal_harness::{Site, SiteOptions};
 
 use crate::support::{
-    attempt, clear_faults, cut_off, error, has_one_verdict, open, result, seen, sha256, slow,
-    with_receiver,
+    ACCOUNT, attempt, clear_faults, cut_off, error, has_one_verdict, open, result, seen, sha256,
+    slow, with_receiver,
 };
 
 /// The last `minutes`, whole seconds, as parameters.
@@ -179,11 +179,13 @@ async fn logs_go_on_to_a_url_while_the_link_is_cut() -> Result<()> {
     let id = site.create("send_logs", parameters).await?;
     seen(&site, id, "started", 1).await?;
     cut_off(&site).await?;
-    site.until("the upload", async |site| Ok(site.cloud()?.upload("offline").await.is_ok()))
-        .await?;
+    site.until("the upload", async |site| {
+        Ok(site.cloud()?.upload(ACCOUNT, "offline").await.is_ok())
+    })
+    .await?;
     clear_faults(&site).await?;
     let operation = site.verdict(id).await?;
-    check(&site.cloud()?.upload("offline").await?, result(&operation)?, from, to)?;
+    check(&site.cloud()?.upload(ACCOUNT, "offline").await?, result(&operation)?, from, to)?;
     Ok(())
 }
 
@@ -207,7 +209,7 @@ async fn an_upload_that_the_terminal_or_the_receiver_does_not_allow_is_refused()
         let failed = error(&site.run("send_logs", parameters).await?)?;
         assert_eq!(failed["code"], code, "{upload}: {failed}");
     }
-    assert!(site.cloud()?.upload("good").await.is_err());
+    assert!(site.cloud()?.upload(ACCOUNT, "good").await.is_err());
     Ok(())
 }
 

@@ -69,8 +69,8 @@ fn security() -> Value {
     json!({
         "client_certificate": {
             "type": "X509",
-            "description": "A client certificate in the TLS handshake. Not on the channel \
-                `enrolment`, which is how a terminal comes to one.",
+            "description": "A client certificate in the TLS handshake. On the channel `enrolment`, \
+                which is how a terminal comes to one, only that of a factory, where it has one.",
         },
         "token": {
             "type": "http",

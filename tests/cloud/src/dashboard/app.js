@@ -15,6 +15,7 @@ let selected = null; // id of the terminal that is looked at
 let feed = null; // AbortController of the open feed
 let reveals = false; // the terminal has just been chosen
 let shown = null; // terminal whose configuration is in the form
+let filled = null; // that configuration, as it is known to the cloud
 
 function node(name, text, attributes = {}) {
   const made = document.createElement(name);
@@ -90,7 +91,7 @@ function show(state) {
       node("span", terminal.displayName ?? terminal.serialNumber),
       node("span", terminal.status.replace("_", " "), { class: `status ${terminal.status}` }),
       node("small", [terminal.model, terminal.softwareVersion].filter(Boolean).join(" · ")),
-      node("small", terminal.batteryLevel === null ? "mains" : `${terminal.batteryLevel} %`),
+      node("small", terminal.batteryLevel === null ? "battery unknown" : `${terminal.batteryLevel} %`),
     );
     button.addEventListener("click", () => select(terminal.id));
     const row = node("li");
@@ -100,6 +101,7 @@ function show(state) {
   const focused = document.activeElement?.dataset?.id;
   element("fleet").replaceChildren(...rows);
   if (focused) document.querySelector(`#fleet [data-id="${CSS.escape(focused)}"]`)?.focus();
+  element("fleet-more").hidden = !state.more;
   element("detail").hidden = !state.selected;
   if (!state.selected) return;
   showDetail(state.selected);
@@ -117,7 +119,7 @@ function showDetail({ terminal, terminalId, report, configuration, operations: l
     Id: `${terminal.id} · ${terminalId}`,
     Model: terminal.model ?? "not seen yet",
     Software: terminal.softwareVersion ?? "not seen yet",
-    Battery: terminal.batteryLevel === null ? "none" : `${terminal.batteryLevel} %`,
+    Battery: terminal.batteryLevel === null ? "unknown" : `${terminal.batteryLevel} %`,
     "Last seen": terminal.lastSeen ? new Date(terminal.lastSeen * 1000).toLocaleString() : "never",
     "Reports waiting": waiting(report),
   };
@@ -131,7 +133,7 @@ function showDetail({ terminal, terminalId, report, configuration, operations: l
   element("buttons").dataset.terminalId = terminalId;
   if (shown !== terminal.id) {
     shown = terminal.id;
-    fill(configuration.config ?? {});
+    fill(configuration);
   }
 }
 
@@ -200,6 +202,10 @@ function operationRow(operation) {
   const { code, failure_reason: reason } = operation.error ?? {};
   if (begun) row.append(node("small", begun));
   if (code) row.append(node("small", `${code}: ${reason}`));
+  // What became known after the TIMEOUT.
+  const late = operation.late_result;
+  const why = late?.error ? `, ${late.error.code}: ${late.error.failure_reason}` : "";
+  if (late) row.append(node("small", `late: ${late.status.toLowerCase()}${why}`));
   return row;
 }
 
@@ -209,37 +215,69 @@ function select(id) {
   follow();
 }
 
-function fill(config) {
+// Fields of the form, by group and name of the setting; the channels are boxes.
+const settings = {
+  display: ["idleMessage"],
+  tip: ["mode", "suggestions", "allowCustom"],
+  receipt: ["requireConsent"],
+  offlineMode: ["enabled", "maxAmount", "maxQueue", "currency"],
+};
+
+// The terminal's own settings are values; what its location says stands behind what is empty.
+function fill({ overrides: own, locationConfig: inherited }) {
   const form = element("configure");
-  form.idleMessage.value = config.display?.idleMessage ?? "";
-  form.mode.value = config.tip?.mode ?? "";
-  form.suggestions.value = (config.tip?.suggestions ?? []).join(", ");
-  form.allowCustom.checked = config.tip?.allowCustom ?? false;
-  form.requireConsent.checked = config.receipt?.requireConsent ?? false;
-  const offline = config.offlineMode ?? {};
-  form.offline.value = offline.enabled === undefined ? "" : offline.enabled ? "on" : "off";
-  for (const name of ["maxAmount", "maxQueue", "currency"]) form[name].value = offline[name] ?? "";
-  for (const box of form.querySelectorAll("[name=channel]")) {
-    box.checked = (config.receipt?.channels ?? []).includes(box.value);
+  for (const [group, names] of Object.entries(settings)) {
+    for (const name of names) {
+      const field = form[name];
+      const below = shownAs(inherited[group]?.[name]);
+      field.value = shownAs(own[group]?.[name]);
+      if (field.tagName === "SELECT") field.options[0].textContent = asInherited(below);
+      else field.placeholder = below;
+    }
   }
+  for (const box of form.querySelectorAll("[name=channel]")) {
+    box.checked = (own.receipt?.channels ?? []).includes(box.value);
+  }
+  element("channels").textContent = `None: ${asInherited(shownAs(inherited.receipt?.channels))}`;
+  filled = settingsOf(form);
 }
 
-// What is left empty is as the location has it.
-function configurationOf(form) {
+function asInherited(below) {
+  return below ? `as inherited (${below})` : "as inherited";
+}
+
+function shownAs(value) {
+  if (typeof value === "boolean") return value ? "yes" : "no";
+  return Array.isArray(value) ? value.join(", ") : String(value ?? "");
+}
+
+// What the form says; null where it says nothing.
+function settingsOf(form) {
+  const read = (names) => Object.fromEntries(names.map((name) => [name, valueOf(form[name])]));
+  const said = Object.fromEntries(Object.entries(settings).map(([group, names]) => [group, read(names)]));
   const channels = [...form.querySelectorAll("[name=channel]:checked")].map((box) => box.value);
-  const suggestions = form.suggestions.value.split(",").map((text) => text.trim()).filter(Boolean);
-  const tip = {
-    mode: form.mode.value, suggestions: suggestions.map(Number), allowCustom: form.allowCustom.checked,
-  };
-  const offline = { enabled: form.offline.value === "on" };
-  for (const name of ["maxAmount", "maxQueue"]) if (form[name].value) offline[name] = Number(form[name].value);
-  if (form.currency.value) offline.currency = form.currency.value;
-  return {
-    display: form.idleMessage.value ? { idleMessage: form.idleMessage.value } : null,
-    tip: form.mode.value ? tip : null,
-    receipt: channels.length ? { channels, requireConsent: form.requireConsent.checked } : null,
-    offlineMode: form.offline.value ? offline : null,
-  };
+  said.receipt.channels = channels.length ? channels : null;
+  return said;
+}
+
+function valueOf(field) {
+  if (field.value === "") return null;
+  if (field.type === "number") return Number(field.value);
+  if (field.name === "suggestions") return field.value.split(",").filter((text) => text.trim()).map(Number);
+  if (field.tagName === "SELECT" && field.name !== "mode") return field.value === "yes";
+  return field.value;
+}
+
+// The settings that differ; null gives back what is inherited.
+function changes(before, after) {
+  const found = {};
+  for (const [group, fields] of Object.entries(after)) {
+    for (const [name, value] of Object.entries(fields)) {
+      if (JSON.stringify(value) === JSON.stringify(before[group][name])) continue;
+      found[group] = { ...found[group], [name]: value };
+    }
+  }
+  return found;
 }
 
 element("sign-in").addEventListener("submit", (event) => {
@@ -260,9 +298,14 @@ element("activate").addEventListener("submit", async (event) => {
   }
 });
 
-element("configure").addEventListener("submit", (event) => {
+element("configure").addEventListener("submit", async (event) => {
   event.preventDefault();
-  call("POST", `/v1/terminals/${selected}/configure`, configurationOf(event.target));
+  const id = shown;
+  const wanted = settingsOf(event.target);
+  const changed = changes(filled, wanted);
+  if (!Object.keys(changed).length) return say("Nothing has been changed.");
+  const taken = await call("POST", `/v1/terminals/${id}/configure`, changed);
+  if (taken && shown === id) filled = wanted;
 });
 
 for (const name of [...actions, ...operations]) {

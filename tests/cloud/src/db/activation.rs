@@ -58,7 +58,8 @@ pub(crate) fn activate(
     Ok(Activation::Done { terminal: Box::new(terminal), enrolment })
 }
 
-/// Makes an enrolment a terminal of the account: the one with its serial number, or a new one.
+/// Makes an enrolment a terminal of the account: the one with its serial number, or a new one. The
+/// token of one that was deactivated was kept to tell it so, and ends here.
 fn admit(
     connection: &Connection,
     account_id: &str,
@@ -85,7 +86,8 @@ fn admit(
     };
     execute(
         connection,
-        "UPDATE terminals SET deleted_at = NULL, deleted_by = NULL, model = ?2,
+        "UPDATE terminals SET deleted_at = NULL, deleted_by = NULL,
+         credential_sha256 = CASE WHEN deleted_at IS NULL THEN credential_sha256 END, model = ?2,
          software_version = ?3, battery_level = ?4, last_seen_at = ?5 WHERE terminal_id = ?1",
         params![
             terminal_id,

@@ -16,16 +16,27 @@ pub(crate) fn effective(template: &Config, overrides: &Config) -> Config {
     merged
 }
 
-/// Puts `changes` over `config`; null takes a field out, so that it is inherited again.
+/// Puts `changes` over `config`; null takes a field out, so that it is inherited again, and with
+/// its last field a group.
 pub(crate) fn merge(config: &mut Config, changes: &Config) {
     for (name, change) in changes {
-        match (config.get_mut(name), change) {
-            (_, Value::Null) => drop(config.remove(name)),
-            (Some(Value::Object(below)), Value::Object(above)) => merge(below, above),
-            (Some(_) | None, _) => {
-                config.insert(name.clone(), change.clone());
+        let before = config.remove(name);
+        let after = match (before, change) {
+            (_, Value::Null) => continue,
+            (before, Value::Object(above)) => {
+                let mut group = match before {
+                    Some(Value::Object(below)) => below,
+                    Some(_) | None => Config::new(),
+                };
+                merge(&mut group, above);
+                if group.is_empty() && !above.is_empty() {
+                    continue;
+                }
+                Value::Object(group)
             }
-        }
+            (_, plain) => plain.clone(),
+        };
+        config.insert(name.clone(), after);
     }
 }
 
@@ -148,5 +159,8 @@ mod tests {
         assert_eq!(Value::from(effective(&template, &overrides)), wanted);
         merge(&mut overrides, &object(json!({ "tip": { "suggestions": null }, "receipt": null })));
         assert_eq!(effective(&template, &overrides), template);
+        assert_eq!(overrides, object(json!({})), "nothing is its own any more");
+        merge(&mut overrides, &object(json!({ "tip": { "suggestions": null } })));
+        assert_eq!(effective(&template, &overrides), template, "it had none of its own");
     }
 }

@@ -11,6 +11,8 @@ use super::{DbError, endpoints, events, execute, ms, rows, terminals::Terminal, 
 
 /// Attempts before an event is given up.
 pub(crate) const ATTEMPTS_MAX: u32 = 16;
+/// Attempts to one endpoint at once, and deliveries to it that one look yields.
+pub(crate) const ENDPOINT_ATTEMPTS_MAX: usize = 8;
 /// Deliveries that one look yields.
 const DUE_MAX: usize = 256;
 /// Finished deliveries that an endpoint shows, and that are kept.
@@ -49,19 +51,27 @@ pub(super) fn plan(
     Ok(())
 }
 
-/// The next attempts in order of their time, also those that are not due yet.
+/// Forgets the deliveries of an event; what was not delivered by now never is.
+pub(super) fn forget(connection: &Connection, event: i64) -> Result<(), DbError> {
+    execute(connection, "DELETE FROM deliveries WHERE event = ?1", [event])?;
+    Ok(())
+}
+
+/// The next attempts in order of their time, also those that are not due yet; a few of each
+/// endpoint, so that one that hangs does not fill the look.
 pub(crate) fn next(connection: &Connection) -> Result<Vec<Due>, DbError> {
     rows(
         connection,
-        "SELECT deliveries.*, url, secret, body FROM deliveries
+        "SELECT head.*, url, secret, body FROM (
+            SELECT *, row_number() OVER (PARTITION BY endpoint ORDER BY next_at, ordinal) AS place
+            FROM deliveries WHERE status = 'pending' AND ordinal = (
+                SELECT min(older.ordinal) FROM deliveries older
+                WHERE older.status = 'pending' AND older.endpoint = deliveries.endpoint
+                AND older.terminal_id = deliveries.terminal_id)) head
          JOIN webhook_endpoints ON webhook_endpoints.ordinal = endpoint
          JOIN events ON events.ordinal = event
-         WHERE deliveries.status = 'pending' AND deliveries.ordinal = (
-            SELECT min(older.ordinal) FROM deliveries older
-            WHERE older.status = 'pending' AND older.endpoint = deliveries.endpoint
-            AND older.terminal_id = deliveries.terminal_id)
-         ORDER BY next_at LIMIT ?1",
-        [DUE_MAX as i64],
+         WHERE place <= ?2 ORDER BY next_at LIMIT ?1",
+        [DUE_MAX as i64, ENDPOINT_ATTEMPTS_MAX as i64],
         |row| {
             Ok(Due {
                 delivery: row.get("ordinal")?,
@@ -165,4 +175,36 @@ pub(crate) fn list(
             })
         },
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_with_a_long_queue_leaves_room_for_the_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = super::super::open(&dir.path().join("cloud.db")).unwrap();
+        for url in ["https://hanging.example/", "https://healthy.example/"] {
+            endpoints::create(&db, "P1", url, &["*".to_owned()]).unwrap();
+        }
+        db.execute_batch(
+            "INSERT INTO events (id, account_id, terminal_id, type, body, created_at)
+             VALUES ('e', 'P1', 'T', 'terminal.online', '{}', 0)",
+        )
+        .unwrap();
+        let plan = |endpoint: i64, terminal: i64, next_at: i64| {
+            db.execute(
+                "INSERT INTO deliveries (event, endpoint, terminal_id, next_at)
+                 VALUES (1, ?1, ?2, ?3)",
+                params![endpoint, terminal.to_string(), next_at],
+            )
+            .unwrap();
+        };
+        (0..300).for_each(|terminal| plan(1, terminal, terminal));
+        plan(2, 0, 1000);
+        let due = next(&db).unwrap();
+        assert_eq!(due.last().unwrap().endpoint, 2);
+        assert_eq!(due.len(), ENDPOINT_ATTEMPTS_MAX + 1);
+    }
 }

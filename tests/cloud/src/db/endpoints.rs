@@ -15,6 +15,7 @@ pub(crate) const ENDPOINTS_MAX: u32 = 16;
 pub(crate) struct Endpoint {
     pub(crate) ordinal: i64,
     pub(crate) id: Uuid,
+    pub(crate) account_id: String,
     pub(crate) url: String,
     /// Types, or categories such as `terminal.*`.
     pub(crate) events: Vec<String>,
@@ -92,6 +93,7 @@ fn read(row: &Row<'_>) -> Result<Endpoint, DbError> {
     Ok(Endpoint {
         ordinal: row.get("ordinal")?,
         id: uuid(row, "id")?.ok_or(DbError::Range("endpoint id"))?,
+        account_id: row.get("account_id")?,
         url: row.get("url")?,
         events: document(row, "events")?.unwrap_or_default(),
         created_at: time(row.get("created_at")?),
@@ -107,6 +109,7 @@ mod tests {
         let endpoint = |events: &[&str]| Endpoint {
             ordinal: 1,
             id: Uuid::nil(),
+            account_id: String::new(),
             url: String::new(),
             events: events.iter().map(|event| (*event).to_owned()).collect(),
             created_at: Timestamp::default(),

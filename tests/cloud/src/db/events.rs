@@ -118,15 +118,22 @@ fn add(
     )?;
     let event = connection.last_insert_rowid();
     deliveries::plan(connection, event, terminal, kind, at)?;
+    forget(connection, at)
+}
+
+/// Deletes events that are too old, with their deliveries, whatever became of these.
+fn forget(connection: &Connection, at: Timestamp) -> Result<(), DbError> {
     let old = ms(at) - i64::try_from(KEEP_MS).unwrap_or(i64::MAX);
     // Numbers grow with time: the oldest are looked at, not all.
-    execute(
+    let forgotten = rows(
         connection,
         "DELETE FROM events WHERE ordinal IN
-            (SELECT ordinal FROM events ORDER BY ordinal LIMIT 64) AND created_at < ?1",
+            (SELECT ordinal FROM events ORDER BY ordinal LIMIT 64) AND created_at < ?1
+         RETURNING ordinal",
         [old],
+        |row| Ok(row.get(0)?),
     )?;
-    Ok(())
+    forgotten.into_iter().try_for_each(|event| deliveries::forget(connection, event))
 }
 
 /// What a list of events is restricted to.

@@ -57,6 +57,20 @@ pub(crate) fn complete(
     Ok(())
 }
 
+/// Forgets a log whose file has made room for another.
+pub(crate) fn dropped(
+    connection: &Connection,
+    terminal_id: &str,
+    id: OperationId,
+) -> Result<(), DbError> {
+    execute(
+        connection,
+        "DELETE FROM logs WHERE terminal_id = ?1 AND operation_id = ?2",
+        params![terminal_id, id.to_string()],
+    )?;
+    Ok(())
+}
+
 /// The verified log of an operation.
 pub(crate) fn find(
     connection: &Connection,
@@ -104,14 +118,18 @@ pub(crate) fn uploaded(
     Ok(())
 }
 
-/// Account and digest of an upload that has arrived.
+/// Digest of an upload that has arrived.
 pub(crate) fn upload(
     connection: &Connection,
+    account_id: &str,
     name: &str,
-) -> Result<Option<(String, String)>, DbError> {
-    row(connection, "SELECT account_id, sha256 FROM uploads WHERE name = ?1", [name], |row| {
-        Ok((row.get(0)?, row.get(1)?))
-    })
+) -> Result<Option<String>, DbError> {
+    row(
+        connection,
+        "SELECT sha256 FROM uploads WHERE account_id = ?1 AND name = ?2",
+        [account_id, name],
+        |row| Ok(row.get(0)?),
+    )
 }
 
 fn read(row: &Row<'_>) -> Result<StoredLog, DbError> {

@@ -7,6 +7,7 @@ pub(crate) mod arrived;
 pub(crate) mod beforehand;
 pub(crate) mod certificates;
 pub(crate) mod configuration;
+pub(crate) mod cursor;
 pub(crate) mod deliveries;
 pub(crate) mod endpoints;
 pub(crate) mod enrolment;
@@ -66,6 +67,9 @@ pub enum DbError {
         /// What this program makes.
         wanted: i64,
     },
+    /// The transaction failed; why is in the log.
+    #[error("the database kept nothing of this")]
+    NotKept,
     /// The cloud is being stopped.
     #[error("the database is closed")]
     Closed,
@@ -151,6 +155,12 @@ impl Db {
         let _ = self.jobs.try_send(Message::Close);
     }
 
+    /// Why a job was dropped: its transaction did not come so far, or there is no thread any more.
+    fn unanswered(&self) -> DbError {
+        let is_closed = self.killed.load(Ordering::SeqCst) || self.jobs.is_closed();
+        if is_closed { DbError::Closed } else { DbError::NotKept }
+    }
+
     async fn call<T: Send + 'static>(
         &self,
         writes: bool,
@@ -171,7 +181,7 @@ impl Db {
                 .send(Message::Job(Job { work, writes }))
                 .await
                 .map_err(|_| DbError::Closed)?;
-            answered.await.map_err(|_| DbError::Closed)?
+            answered.await.map_err(|_| self.unanswered())?
         };
         tokio::time::timeout(JOB_TIMEOUT, exchange).await.map_err(|_| DbError::Overloaded)?
     }
@@ -219,7 +229,11 @@ fn serve(
         for reply in replies {
             // rusqlite errors cannot be cloned: the text goes to the log, the callers learn that
             // nothing was kept.
-            reply(if outcome.is_ok() { Ok(()) } else { Err(DbError::Closed) });
+            reply(match &outcome {
+                Ok(()) => Ok(()),
+                Err(_) if killed.load(Ordering::SeqCst) => Err(DbError::Closed),
+                Err(_) => Err(DbError::NotKept),
+            });
         }
         if let Err(error) = outcome {
             tracing::error!(%error, "transaction failed");
@@ -328,4 +342,34 @@ pub(crate) fn execute(
     params: impl rusqlite::Params,
 ) -> Result<usize, DbError> {
     Ok(connection.prepare_cached(sql)?.execute(params)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_transaction_that_fails_is_not_the_end_of_the_database() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("cloud.db");
+        let (db, thread) = Db::start(&path).unwrap();
+        let not_kept = |outcome| matches!(outcome, Err(DbError::NotKept));
+        // COMMIT fails: the constraint is looked at by then.
+        let outcome = db.write(|connection| {
+            connection.pragma_update(None, "defer_foreign_keys", "ON")?;
+            terminals::register(connection, "P1", "1", Some(uuid::Uuid::nil()), "test")?.unwrap();
+            Ok(())
+        });
+        assert!(not_kept(outcome.await));
+        db.read(|connection| Ok(connection.busy_timeout(Duration::ZERO)?)).await.unwrap();
+        // BEGIN fails: somebody else is writing.
+        let other = Connection::open(&path).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        assert!(not_kept(db.write(|_| Ok(())).await));
+        other.execute_batch("ROLLBACK").unwrap();
+        db.write(|_| Ok(())).await.unwrap();
+        db.kill();
+        assert!(matches!(db.write(|_| Ok(())).await, Err(DbError::Closed)));
+        thread.join().unwrap();
+    }
 }

@@ -211,17 +211,8 @@ pub(crate) struct Request {
 /// Creates an operation, or finds the one that the same request created before.
 pub(crate) fn create(connection: &Connection, request: &Request) -> Result<Created, DbError> {
     let new = &request.new;
-    if let Some((id, fingerprint)) = &request.key {
-        let stored = row(
-            connection,
-            "SELECT *, fingerprint FROM operations WHERE id = ?1",
-            [id.to_string()],
-            |row| Ok((row.get::<_, Option<String>>("fingerprint")?, read(row)?)),
-        )?;
-        if let Some((stored, operation)) = stored {
-            let same = stored.as_ref() == Some(fingerprint);
-            return Ok(if same { Created::Replayed(operation) } else { Created::KeyReused });
-        }
+    if let Some(known) = repeated(connection, request)? {
+        return Ok(known);
     }
     let terminal = super::terminals::find(connection, &new.terminal_id)?.filter(|terminal| {
         request.account_id.as_ref().is_none_or(|account| *account == terminal.account_id)
@@ -258,6 +249,24 @@ pub(crate) fn create(connection: &Connection, request: &Request) -> Result<Creat
     insert(connection, request, id, &terminal.account_id, at)?;
     timeline::add(connection, id, at, "created", &json!({ "by": request.created_by }))?;
     find(connection, None, id)?.map(Created::New).ok_or(DbError::Range("operation"))
+}
+
+/// What a key has created before, or that it was for something else; `None` when it is new.
+pub(crate) fn repeated(
+    connection: &Connection,
+    request: &Request,
+) -> Result<Option<Created>, DbError> {
+    let Some((id, fingerprint)) = &request.key else { return Ok(None) };
+    let stored = row(
+        connection,
+        "SELECT *, fingerprint FROM operations WHERE id = ?1",
+        [id.to_string()],
+        |row| Ok((row.get::<_, Option<String>>("fingerprint")?, read(row)?)),
+    )?;
+    Ok(stored.map(|(stored, operation)| {
+        let same = stored.as_ref() == Some(fingerprint);
+        if same { Created::Replayed(operation) } else { Created::KeyReused }
+    }))
 }
 
 fn insert(

@@ -8,7 +8,10 @@ use terminal_core::protocol::{
 };
 use terminal_hal::{ErrorCode, Failure, OperationId, Timestamp};
 
-use super::{DbError, events, execute, json as document, ms, row, rows, time, timeline, uuid};
+use super::{
+    DbError, events, execute, json as document, ms, operations::OperationStatus, row, rows, time,
+    timeline, uuid,
+};
 
 /// Frames that one look into the database yields; the link asks again while there are more.
 const FRAMES_MAX: usize = 64;
@@ -69,12 +72,17 @@ fn dispatch(
     at: Timestamp,
     plan: &mut Plan,
 ) -> Result<(), DbError> {
+    // One that has never been sent and can no longer start in time is left to its TIMEOUT. One that
+    // was sent may have a verdict by now, also after its TIMEOUT: the terminal answers with it.
     let waiting = rows(
         connection,
-        "SELECT * FROM operations WHERE terminal_id = ?1 AND verdict IS NULL
-         AND status = 'PENDING' AND origin = 'cloud'
-         AND (dispatched_session IS NULL OR dispatched_session <> ?2) ORDER BY ordinal LIMIT ?3",
-        params![link.terminal_id, link.session.to_string(), FRAMES_MAX as i64],
+        "SELECT * FROM operations WHERE terminal_id = ?1 AND verdict IS NULL AND origin = 'cloud'
+         AND (dispatched_session IS NULL OR dispatched_session <> ?2)
+         AND CASE status
+             WHEN 'PENDING' THEN first_epoch IS NOT NULL OR ?4 - created_at < ttl_s * 1000
+             WHEN 'TIMEOUT' THEN first_epoch IS NOT NULL AND ?4 < not_after END
+         ORDER BY ordinal LIMIT ?3",
+        params![link.terminal_id, link.session.to_string(), FRAMES_MAX as i64, ms(at)],
         |row| Ok((row.get::<_, Option<i64>>("redispatch_at")?.map(time), frame(row, at)?)),
     )?;
     plan.more = waiting.len() == FRAMES_MAX;
@@ -84,10 +92,6 @@ fn dispatch(
             plan.next_at = Some(later);
             plan.more = false;
             break;
-        }
-        // One that has never been sent and can no longer start in time is left to its TIMEOUT.
-        if frame.ttl_s == 0 && frame.first_epoch.is_none() {
-            continue;
         }
         execute(
             connection,
@@ -105,7 +109,9 @@ fn dispatch(
 
 fn frame(row: &Row<'_>, at: Timestamp) -> Result<OperationFrame, DbError> {
     let created_at = time(row.get("created_at")?);
-    let ttl_s: u32 = row.get("ttl_s")?;
+    // What is a TIMEOUT here is not to begin any more.
+    let is_pending = row.get::<_, String>("status")? == OperationStatus::Pending.as_str();
+    let ttl_s: u32 = if is_pending { row.get("ttl_s")? } else { 0 };
     let spent_s = u32::try_from(at.ms_since(created_at) / 1000).unwrap_or(u32::MAX);
     Ok(OperationFrame {
         id: OperationId(uuid(row, "id")?.ok_or(DbError::Range("operation id"))?),

@@ -134,7 +134,11 @@ fn use_content(
         Content::Configuration(report) => {
             execute(
                 connection,
-                "UPDATE terminals SET config_report = ?2 WHERE terminal_id = ?1",
+                // A report may be older than what `hello` said.
+                "UPDATE terminals SET config_report = ?2, config_in_force = CASE ?2 ->> 'status'
+                     WHEN 'APPLIED' THEN max(config_in_force, ?2 ->> 'revision')
+                     ELSE config_in_force END
+                 WHERE terminal_id = ?1",
                 params![terminal_id, report],
             )?;
             Ok(None)

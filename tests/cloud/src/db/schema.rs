@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use super::DbError;
 
 /// Version of the tables. There is no migration: this is a simulation.
-const VERSION: i64 = 3;
+const VERSION: i64 = 4;
 
 /// Creates what is missing; refuses a database of another version.
 pub(super) fn create(connection: &Connection) -> Result<(), DbError> {
@@ -48,7 +48,8 @@ CREATE TABLE IF NOT EXISTS terminals (
     model TEXT, software_version TEXT, battery_level INTEGER,
     overrides TEXT NOT NULL DEFAULT '{}', config TEXT,
     config_revision INTEGER NOT NULL DEFAULT 0,
-    config_seen INTEGER NOT NULL DEFAULT 0, config_report TEXT,
+    config_seen INTEGER NOT NULL DEFAULT 0, config_in_force INTEGER NOT NULL DEFAULT 0,
+    config_report TEXT,
     update_mandatory INTEGER NOT NULL DEFAULT 0,
     UNIQUE (account_id, serial_number));
 CREATE INDEX IF NOT EXISTS terminals_by_location ON terminals (location_id);
@@ -104,8 +105,8 @@ CREATE TABLE IF NOT EXISTS logs (
     bytes INTEGER NOT NULL, sha256 TEXT NOT NULL, completed_at INTEGER NOT NULL);
 
 CREATE TABLE IF NOT EXISTS uploads (
-    name TEXT PRIMARY KEY, account_id TEXT NOT NULL, bytes INTEGER NOT NULL,
-    sha256 TEXT NOT NULL, received_at INTEGER NOT NULL);
+    account_id TEXT NOT NULL, name TEXT NOT NULL, bytes INTEGER NOT NULL,
+    sha256 TEXT NOT NULL, received_at INTEGER NOT NULL, PRIMARY KEY (account_id, name));
 
 CREATE TABLE IF NOT EXISTS enrolments (
     ordinal INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -144,6 +145,7 @@ CREATE TABLE IF NOT EXISTS deliveries (
     next_at INTEGER NOT NULL, last_attempt_at INTEGER, last_status INTEGER, last_error TEXT);
 CREATE INDEX IF NOT EXISTS deliveries_pending
     ON deliveries (endpoint, terminal_id, ordinal) WHERE status = 'pending';
+CREATE INDEX IF NOT EXISTS deliveries_by_event ON deliveries (event);
 CREATE INDEX IF NOT EXISTS deliveries_by_endpoint ON deliveries (endpoint, ordinal);
 
 CREATE VIEW IF NOT EXISTS fleet AS

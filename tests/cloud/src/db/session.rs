@@ -29,6 +29,7 @@ pub(crate) fn hello(
         connection,
         "UPDATE terminals SET session_id = ?2, hello = ?3, last_seen_at = ?4,
          model = ?6, software_version = ?7, config_seen = max(config_seen, ?5),
+         config_in_force = ?5,
          config_revision = CASE WHEN config IS NOT NULL AND ?5 > config_revision THEN ?5 + 1
                                 ELSE config_revision END
          WHERE terminal_id = ?1 AND deleted_at IS NULL",
@@ -90,7 +91,7 @@ pub(crate) fn status(
     let body: Value = serde_json::to_value(frame)?;
     execute(
         connection,
-        "UPDATE terminals SET status = ?2, config_seen = max(config_seen, ?3),
+        "UPDATE terminals SET status = ?2, config_seen = max(config_seen, ?3), config_in_force = ?3,
          software_version = ?4, battery_level = ?5 WHERE terminal_id = ?1",
         params![
             terminal_id,

@@ -90,6 +90,8 @@ pub struct Terminal {
     pub battery_level: Option<u8>,
     /// Revision that the cloud wants, 0 for none.
     pub config_revision: u64,
+    /// Revision that the terminal has in force, by its newest word; 0 for none.
+    pub config_in_force: u64,
     /// Its last configuration report.
     pub config_report: Option<Value>,
     /// Whether its last `check_update` found an update that must be installed.
@@ -340,8 +342,13 @@ fn read(row: &Row<'_>) -> Result<Terminal, DbError> {
         model: row.get("model")?,
         software_version: row.get("software_version")?,
         battery_level: row.get("battery_level")?,
-        config_revision: u64::try_from(row.get::<_, i64>("config_revision")?).unwrap_or_default(),
+        config_revision: revision(row, "config_revision")?,
+        config_in_force: revision(row, "config_in_force")?,
         config_report: document(row, "config_report")?,
         update_mandatory: row.get("update_mandatory")?,
     })
+}
+
+fn revision(row: &Row<'_>, column: &str) -> Result<u64, DbError> {
+    Ok(u64::try_from(row.get::<_, i64>(column)?).unwrap_or_default())
 }

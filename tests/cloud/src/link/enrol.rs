@@ -140,7 +140,7 @@ struct Waiter<'a> {
 impl Waiter<'_> {
     /// Shows codes, one after the other, until somebody types one in.
     async fn wait(&mut self, mut code: Code, ears: &mut Ears) -> Result<EnrolBegin, End> {
-        let idle = self.shared.config.idle_timeout();
+        let idle = self.shared.config.enrolment_idle_timeout();
         self.show(&code).await?;
         loop {
             let expires =

@@ -12,12 +12,13 @@ use ring::digest;
 use terminal_core::protocol::{LogEnd, error_code};
 use terminal_hal::{ErrorCode, OperationId};
 use tokio_tungstenite::tungstenite::Bytes;
+use uuid::Uuid;
 
 use crate::secret::hex;
 
 /// Most bytes of one log: the largest that a terminal may be asked for, and some slack.
 pub(crate) const LOG_BYTES_MAX: u64 = (64 << 20) + (1 << 20);
-/// Logs, whole or growing, that are kept for one terminal.
+/// Logs, whole or growing, that are kept for one terminal; the oldest makes room for the next.
 const FILES_MAX: usize = 1000;
 /// Parts that are kept open; the others are opened again when they go on.
 const OPEN_MAX: usize = 4;
@@ -47,9 +48,26 @@ impl Write {
 /// What is to be answered.
 #[derive(Debug)]
 pub(super) enum Outcome {
-    Durable { id: OperationId, attempt: u32, offset: u64 },
-    Complete { id: OperationId, attempt: u32, bytes: u64, sha256: String },
-    Refused { id: OperationId, code: &'static str, problem: String },
+    Durable {
+        id: OperationId,
+        attempt: u32,
+        offset: u64,
+    },
+    Complete {
+        id: OperationId,
+        attempt: u32,
+        bytes: u64,
+        sha256: String,
+    },
+    Refused {
+        id: OperationId,
+        code: &'static str,
+        problem: String,
+    },
+    /// Made room for another one; nothing to answer.
+    Dropped {
+        id: OperationId,
+    },
 }
 
 /// The logs of one terminal.
@@ -83,7 +101,7 @@ impl LogStore {
         let mut touched = BTreeMap::new();
         for write in writes {
             let (id, attempt) = (write.id(), write.attempt());
-            let mut part = match self.part(id, attempt)? {
+            let mut part = match self.part(id, attempt, &mut outcomes)? {
                 Ok(part) => part,
                 Err(refused) => {
                     outcomes.push(refused);
@@ -126,31 +144,33 @@ impl LogStore {
     }
 
     /// The growing part of an attempt; a newer attempt starts again at 0.
-    fn part(&mut self, id: OperationId, attempt: u32) -> io::Result<Result<Part, Outcome>> {
+    fn part(
+        &mut self,
+        id: OperationId,
+        attempt: u32,
+        outcomes: &mut Vec<Outcome>,
+    ) -> io::Result<Result<Part, Outcome>> {
         match self.open.remove(&id) {
             Some(part) if part.attempt == attempt => return Ok(Ok(part)),
             Some(part) => part.sync_now()?,
             None => {}
         }
         fs::create_dir_all(&self.dir)?;
-        let mut files = 0;
+        let mut others = Vec::new();
         for entry in fs::read_dir(&self.dir)? {
-            files += 1;
             let path = entry?.path();
-            let Some(stored) = attempt_of(&path, id) else { continue };
-            if stored > attempt {
-                let problem = format!("attempt {attempt} after attempt {stored}");
-                let code = error_code::INVALID_MESSAGE;
-                return Ok(Err(Outcome::Refused { id, code, problem }));
-            }
-            if stored < attempt {
-                fs::remove_file(&path)?;
+            match attempt_of(&path, id) {
+                None => others.push(path),
+                Some(stored) if stored > attempt => {
+                    let problem = format!("attempt {attempt} after attempt {stored}");
+                    let code = error_code::INVALID_MESSAGE;
+                    return Ok(Err(Outcome::Refused { id, code, problem }));
+                }
+                Some(stored) if stored < attempt => fs::remove_file(&path)?,
+                Some(_) => {}
             }
         }
-        if files >= FILES_MAX {
-            let problem = format!("{files} logs of this terminal are stored");
-            return Ok(Err(Outcome::Refused { id, code: error_code::STORAGE_FULL, problem }));
-        }
+        outcomes.extend(make_room(others)?);
         let path = self.dir.join(format!("{id}.{attempt}.part"));
         let file = OpenOptions::new().create(true).append(true).open(&path)?;
         // What a crash left behind counts only once it is known to be durable.
@@ -159,6 +179,25 @@ impl LogStore {
         let length = file.metadata()?.len();
         Ok(Ok(Part { attempt, file, path, length, unsynced: false }))
     }
+}
+
+/// Deletes the oldest of the logs beside one when there are too many; tells which, if it was whole.
+fn make_room(others: Vec<PathBuf>) -> io::Result<Option<Outcome>> {
+    if others.len() < FILES_MAX {
+        return Ok(None);
+    }
+    let mut oldest = None;
+    for path in others {
+        let at = fs::metadata(&path)?.modified()?;
+        if oldest.as_ref().is_none_or(|(before, _)| at < *before) {
+            oldest = Some((at, path));
+        }
+    }
+    let Some((_, path)) = oldest else { return Ok(None) };
+    fs::remove_file(&path)?;
+    let name = path.file_name().and_then(|name| name.to_str()?.strip_suffix(".log"));
+    let id = name.and_then(|name| Uuid::parse_str(name).ok()).map(OperationId);
+    Ok(id.map(|id| Outcome::Dropped { id }))
 }
 
 /// The attempt in the name of a part of `id`.

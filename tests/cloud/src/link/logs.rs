@@ -93,6 +93,15 @@ impl Link {
                     CloudFrame::LogAck(LogAck { id, attempt, offset, complete: false })
                 }
                 Outcome::Refused { id, code, problem } => refusal(code, &problem, Some(id)),
+                Outcome::Dropped { id } => {
+                    let terminal_id = self.key.terminal_id.clone();
+                    self.shared
+                        .db
+                        .write(move |db| db::logs::dropped(db, &terminal_id, id))
+                        .await
+                        .map_err(|error| lost(&error))?;
+                    continue;
+                }
                 Outcome::Complete { id, attempt, bytes, sha256 } => {
                     let completed_at = now();
                     let log = StoredLog { operation_id: id, attempt, bytes, sha256, completed_at };

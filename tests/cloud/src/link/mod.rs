@@ -82,6 +82,11 @@ impl Hub {
         Ears { stop: stopped, wake, orders: inbox }
     }
 
+    /// Whether this is the terminal's link, and no other one has taken its place.
+    fn holds(&self, terminal_id: &str, session: SessionId) -> bool {
+        self.lock().get(terminal_id).is_some_and(|handle| handle.session == session)
+    }
+
     /// Removes a link unless another one has taken its place.
     fn leave(&self, terminal_id: &str, session: SessionId) {
         let mut links = self.lock();

@@ -4,6 +4,7 @@ use std::{convert::Infallible, future::pending, sync::Arc};
 
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
+use rusqlite::Connection;
 use terminal_core::protocol::{CloudFrame, Hello, Reconnect, SessionId, Welcome, close_code};
 use tokio::{
     sync::watch,
@@ -13,14 +14,14 @@ use tokio_tungstenite::tungstenite::Message;
 use uuid::Uuid;
 
 use super::{
-    Ears, Order, Stop,
+    Ears, Hub, Order, Stop,
     acks::AckGate,
     hello,
     logs::Logs,
     socket::{Gone, Socket},
 };
 use crate::{
-    db::{self, now, pending::LinkKey},
+    db::{self, DbError, now, pending::LinkKey, session::Greeting},
     faults::Lasting,
     server::Conn,
     state::Shared,
@@ -132,24 +133,21 @@ impl Link {
         if self.faults().ignore_hello {
             return Err(self.ignore(ears).await);
         }
-        let key = self.key.clone();
-        let said = hello.clone();
-        let certificate = self.certificate.clone();
-        let greeting = self
+        let (shared, key) = (Arc::clone(&self.shared), self.key.clone());
+        let (said, certificate) = (hello.clone(), self.certificate.clone());
+        let greeted = self
             .shared
             .db
-            .write(move |db| {
-                if let Some(sha256) = &certificate {
-                    db::enrolment::in_use(db, &key.terminal_id, sha256, now())?;
-                }
-                db::session::hello(db, &key, &said, now())
-            })
+            .write(move |db| greet(db, &shared.hub, &key, &said, certificate.as_deref()))
             .await
             .map_err(|error| Gone::Peer(error.to_string()))?;
-        let Some(greeting) = greeting else {
-            // Between the upgrade and now.
-            let reason = "the terminal has been deactivated".to_owned();
-            return Err(Gone::Breach { code: close_code::UNAUTHENTICATED, reason }.into());
+        let greeting = match greeted {
+            Greeted::Welcome(greeting) => greeting,
+            Greeted::Replaced => return Err(End::Stopped(stopped(&mut ears.stop).await)),
+            Greeted::Deactivated => {
+                let reason = "the terminal has been deactivated".to_owned();
+                return Err(Gone::Breach { code: close_code::UNAUTHENTICATED, reason }.into());
+            }
         };
         let welcome = Welcome {
             session_id: self.key.session,
@@ -233,6 +231,35 @@ impl Link {
     }
 }
 
+/// What a `hello` leads to.
+#[derive(Debug)]
+enum Greeted {
+    Welcome(Greeting),
+    /// Another link of the terminal has come since.
+    Replaced,
+    /// Between the upgrade and now.
+    Deactivated,
+}
+
+/// Makes a link the terminal's only one. The hub has decided which one that is: the `hello` of a
+/// link that it no longer holds may be written after that of the next one.
+fn greet(
+    db: &Connection,
+    hub: &Hub,
+    key: &LinkKey,
+    hello: &Hello,
+    certificate: Option<&str>,
+) -> Result<Greeted, DbError> {
+    if !hub.holds(&key.terminal_id, key.session) {
+        return Ok(Greeted::Replaced);
+    }
+    if let Some(sha256) = certificate {
+        db::enrolment::in_use(db, &key.terminal_id, sha256, now())?;
+    }
+    let greeting = db::session::hello(db, key, hello, now())?;
+    Ok(greeting.map_or(Greeted::Deactivated, Greeted::Welcome))
+}
+
 pub(super) async fn stopped(stop: &mut watch::Receiver<Option<Stop>>) -> Stop {
     let stop = stop.wait_for(Option::is_some).await.ok().and_then(|stop| stop.clone());
     match stop {
@@ -247,5 +274,45 @@ async fn due(at: Option<Instant>) {
     match at {
         Some(at) => sleep_until(at).await,
         None => pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use terminal_core::protocol::StoreEpoch;
+
+    use super::*;
+    use crate::db::terminals;
+
+    #[test]
+    fn a_hello_that_is_late_does_not_take_the_terminal_from_the_link_that_came_after_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = db::open(&dir.path().join("cloud.db")).unwrap();
+        let terminal = terminals::register(&db, "P11223351", "1", None, "test").unwrap().unwrap();
+        let hello: Hello = serde_json::from_value(json!({
+            "protocol": 1, "terminal_id": terminal.terminal_id, "serial_number": "1",
+            "model": "mock", "agent_version": "0.1.0", "software_version": "3.14.2",
+            "boot_id": Uuid::nil(), "store_epoch": Uuid::nil(), "session_id": null,
+            "operations": [], "unfinished": [], "outbox": { "first_seq": 1, "last_seq": 0 },
+            "caps": { "unfinished": 16, "unacked": 10000, "frame_bytes": 65536 },
+            "locked": false, "config_revision": 0,
+            "clock": { "now": "2026-06-29T09:00:00Z", "trusted": true, "source": "synchronised" },
+        }))
+        .unwrap();
+        let hub = Hub::default();
+        let [first, second] = [1, 2].map(|number| LinkKey {
+            terminal_id: terminal.terminal_id.clone(),
+            session: SessionId(Uuid::from_u128(number)),
+            epoch: StoreEpoch(Uuid::nil()),
+        });
+        let mut replaced = hub.enter(&terminal.terminal_id, first.session);
+        let _ears = hub.enter(&terminal.terminal_id, second.session);
+        assert!(replaced.stop.borrow_and_update().is_some());
+        let greeted = |key| greet(&db, &hub, key, &hello, None).unwrap();
+        assert!(matches!(greeted(&second), Greeted::Welcome(_)));
+        assert!(matches!(greeted(&first), Greeted::Replaced));
+        db::session::ended(&db, &first, now()).unwrap();
+        assert!(terminals::find(&db, &terminal.terminal_id).unwrap().unwrap().online);
     }
 }

@@ -119,10 +119,12 @@ fn state(db: &Connection, account_id: String, terminal: Option<Uuid>) -> Result<
             found.map(|terminal| detail(db, &terminal)).transpose()?
         }
     };
-    let filter = terminals::Filter { account_id, limit: TERMINALS_MAX, ..Default::default() };
+    let filter = terminals::Filter { account_id, limit: TERMINALS_MAX + 1, ..Default::default() };
     let fleet = terminals::newest(db, &filter)?;
+    let shown = fleet.iter().take(TERMINALS_MAX as usize).map(vinr::terminal).collect::<Vec<_>>();
     Ok(json!({
-        "terminals": fleet.iter().map(vinr::terminal).collect::<Vec<_>>(),
+        "more": fleet.len() > shown.len(),
+        "terminals": shown,
         "selected": selected,
     }))
 }

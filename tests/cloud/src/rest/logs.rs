@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{
     Json,
     body::Body,
-    extract::{Path, State},
+    extract::{Path, RawQuery, State},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -13,6 +13,7 @@ use axum::{
 use super::{
     auth::{READ, authorise_terminal},
     error::{ApiError, operation_id},
+    query,
 };
 use crate::{
     db::logs::{self, StoredLog},
@@ -25,7 +26,9 @@ pub(super) async fn list(
     State(shared): State<Arc<Shared>>,
     headers: HeaderMap,
     Path(id): Path<String>,
+    RawQuery(query): RawQuery,
 ) -> Result<Json<Vec<StoredLog>>, ApiError> {
+    query::none(query.as_deref())?;
     let (_, terminal) = authorise_terminal(&shared, &headers, READ, &id).await?;
     Ok(Json(shared.db.read(move |db| logs::list(db, &terminal.terminal_id)).await?))
 }

@@ -11,8 +11,9 @@ mod new_operation;
 pub(crate) mod openapi;
 mod operations;
 mod problems;
+mod query;
 mod routes;
-mod terminals;
+pub(crate) mod terminals;
 pub(crate) mod uploads;
 mod vinr;
 

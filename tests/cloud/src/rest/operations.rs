@@ -15,9 +15,11 @@ use super::{
     auth::{READ, WRITE, authorise},
     error::{ApiError, FieldError, operation_id},
     new_operation,
+    query::check_cursor,
 };
 use crate::{
     db::{
+        cursor::Cursor,
         now,
         operations::{self, Created, Filter, Operation, Request},
         pending,
@@ -94,6 +96,11 @@ pub(super) fn derived_id(account_id: &str, key: Uuid) -> Uuid {
     Uuid::new_v5(&KEY_NAMESPACE, format!("{account_id}/{key}").as_bytes())
 }
 
+/// The same for one terminal of those that the request is for.
+pub(super) fn derived_id_at(account_id: &str, key: Uuid, terminal_id: &str) -> Uuid {
+    Uuid::new_v5(&derived_id(account_id, key), terminal_id.as_bytes())
+}
+
 pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<Uuid>, ApiError> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
     let key = value.to_str().ok().and_then(|text| Uuid::parse_str(text.trim()).ok());
@@ -141,6 +148,9 @@ pub(super) async fn list(
     }
     if !errors.is_empty() {
         return Err(ApiError::invalid(errors));
+    }
+    if let Some(id) = filter.starting_after.map(|id| id.to_string()) {
+        check_cursor(&shared, Cursor::Operations, &filter.account_id, id.clone(), &id).await?;
     }
     Ok(Json(shared.db.read(move |db| operations::list(db, &filter)).await?))
 }

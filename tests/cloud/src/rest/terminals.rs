@@ -1,12 +1,12 @@
 //! `/v1/accounts/{aid}/terminals` as its public page describes it, and the credentials that it
 //! leaves out.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Json,
     body::Bytes,
-    extract::{Path, Query, State},
+    extract::{Path, RawQuery, State},
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
 };
@@ -18,10 +18,13 @@ use super::{
     auth::{READ_ACCOUNT, WRITE, WRITE_ACCOUNT, authorise_account, authorise_terminal},
     error::{ApiError, FieldError},
     problems::Fields,
+    query::check_cursor,
 };
 use crate::{
     db::{
-        DbError, beforehand, configuration, locations,
+        DbError, beforehand, configuration,
+        cursor::Cursor,
+        locations,
         terminals::{self, RegisterError, Standing, Terminal},
     },
     link::Stop,
@@ -32,7 +35,7 @@ const LIMIT_DEFAULT: u32 = 100;
 const LIMIT_MAX: u32 = 1000;
 
 /// Whether `aid` is `^[PT]\d{8}$`.
-pub(crate) fn is_account_id(aid: &str) -> bool {
+pub fn is_account_id(aid: &str) -> bool {
     aid.strip_prefix(['P', 'T'])
         .is_some_and(|digits| digits.len() == 8 && digits.bytes().all(|b| b.is_ascii_digit()))
 }
@@ -96,19 +99,17 @@ pub(super) async fn list(
     State(shared): State<Arc<Shared>>,
     headers: HeaderMap,
     Path(aid): Path<String>,
-    Query(query): Query<BTreeMap<String, String>>,
+    RawQuery(query): RawQuery,
 ) -> Result<Json<Vec<Value>>, ApiError> {
     check_account(&aid)?;
     authorise_account(&shared, &headers, READ_ACCOUNT, &aid).await?;
-    let limit = match query.get("limit").map(|limit| limit.parse()) {
-        None => LIMIT_DEFAULT,
-        Some(Ok(limit @ 1..=LIMIT_MAX)) => limit,
-        Some(_) => {
-            let message = format!("want an integer of 1 to {LIMIT_MAX}");
-            return Err(ApiError::invalid(vec![FieldError { path: "limit".to_owned(), message }]));
-        }
-    };
-    let after = query.get("starting_after").cloned();
+    let mut fields = Fields::query(query.as_deref());
+    let limit = fields.integer("limit", 1, LIMIT_MAX).unwrap_or(LIMIT_DEFAULT);
+    let after = fields.line("starting_after", 64);
+    fields.finish(Some(()))?;
+    if let Some(after) = &after {
+        check_cursor(&shared, Cursor::TerminalIds, &aid, after.clone(), after).await?;
+    }
     let found =
         shared.db.read(move |db| terminals::list(db, &aid, limit, after.as_deref())).await?;
     Ok(Json(found.iter().map(shape).collect()))

@@ -29,7 +29,7 @@ use super::{
 use crate::{
     db::{DbError, logs, now},
     link::log_store::LOG_BYTES_MAX,
-    secret::{hex, sign, verify},
+    secret::{hex, sha256, sign, verify},
     state::Shared,
 };
 
@@ -49,9 +49,9 @@ pub struct UploadUrl {
     pub expires_at: Timestamp,
 }
 
-/// Where the bytes of an upload are.
-pub(crate) fn path(data_dir: &FilePath, name: &str) -> PathBuf {
-    data_dir.join("uploads").join(name)
+/// Where the bytes of an upload are. Any text may be the id of an account: its digest is a name.
+pub(crate) fn path(data_dir: &FilePath, account_id: &str, name: &str) -> PathBuf {
+    data_dir.join("uploads").join(format!("{}-{name}", sha256(account_id.as_bytes())))
 }
 
 /// Makes a URL.
@@ -120,7 +120,7 @@ pub(super) async fn receive(
             return Err(ApiError::forbidden(reason));
         }
     };
-    let target = path(&shared.config.data_dir, &name);
+    let target = path(&shared.config.data_dir, &account, &name);
     let part = target.with_file_name(format!(".{}.part", Uuid::new_v4()));
     let stored = store(&part, &target, body).await;
     if stored.is_err() {
@@ -201,11 +201,8 @@ pub(super) async fn fetch(
 ) -> Result<Response, ApiError> {
     let caller = authorise(&shared, &headers, READ).await?;
     let wanted = name.clone();
-    let found = shared.db.read(move |db| logs::upload(db, &wanted)).await?;
-    match found {
-        Some((account, sha256)) if account == caller.account_id => {
-            file(&path(&shared.config.data_dir, &name), &sha256).await
-        }
-        _ => Err(ApiError::not_found("name: no upload of that name")),
-    }
+    let account = caller.account_id.clone();
+    let found = shared.db.read(move |db| logs::upload(db, &account, &wanted)).await?;
+    let sha256 = found.ok_or_else(|| ApiError::not_found("name: no upload of that name"))?;
+    file(&path(&shared.config.data_dir, &caller.account_id, &name), &sha256).await
 }

@@ -118,6 +118,13 @@ impl Bench {
         id_of(&response.json::<Value>().await.unwrap())
     }
 
+    /// Changes what is stored, as time or a restored backup would.
+    pub(crate) fn sql(&self, sql: &str) {
+        let db = rusqlite::Connection::open(self.data.path().join("cloud.db")).unwrap();
+        db.busy_timeout(SOON).unwrap();
+        db.execute_batch(sql).unwrap();
+    }
+
     /// A welcomed link.
     pub(crate) async fn link(&self, terminal: &NewTerminal, epoch: Uuid) -> FakeTerminal {
         let mut link = self.dial(terminal).await;

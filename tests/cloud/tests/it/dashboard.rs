@@ -1,13 +1,15 @@
 //! The dashboard: its files and its feed.
 
+use std::time::Duration;
+
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 use terminal_browser::Browser;
-use terminal_cloud::Transport;
+use terminal_cloud::{OperationStatus, Transport};
 use uuid::Uuid;
 
 use crate::{
-    bench::{Bench, SOON, completed, epoch, id_of, verdict},
+    bench::{Bench, SOON, completed, epoch, failed, id_of, verdict},
     enrolment::Key,
 };
 
@@ -189,4 +191,73 @@ async fn a_person_activates_a_terminal_locks_and_configures_it_and_sees_it_happe
     let complaints = &browser.complaints;
     assert_eq!(complaints.len(), 1, "{complaints:#?}");
     assert!(complaints[0].to_string().contains("400"), "{complaints:#?}");
+}
+
+#[tokio::test]
+async fn a_person_changes_what_is_the_terminals_own_and_sees_what_is_inherited() {
+    let bench = Bench::with(|config| {
+        config.transport = Transport::PlainHttp;
+        config.timeout_max = Some(Duration::from_millis(50));
+    })
+    .await;
+    let terminal = bench.terminal("SN-1").await;
+    let id = bench.get("/v1/terminals").await["data"][0]["id"].as_str().unwrap().to_owned();
+    let place = bench.get("/v1/locations").await["data"][0]["id"].as_str().unwrap().to_owned();
+    let template = json!({
+        "tip": { "mode": "percentage", "suggestions": [10, 15], "allowCustom": true },
+        "display": { "idleMessage": "Welcome" },
+    });
+    let path = format!("/v1/locations/{place}/terminal-config");
+    assert_eq!(bench.call(Method::PUT, &path, Some(template)).await.status(), 200);
+    let own = json!({ "receipt": { "channels": ["print"] } });
+    assert_eq!(bench.post(&format!("/v1/terminals/{id}/configure"), own).await.status(), 200);
+
+    let url = format!("{}/dashboard", bench.cloud.base_url());
+    let Some(mut browser) = Browser::open(&url).await else { return };
+    browser.submit("sign-in", "token", &bench.token).await;
+    browser.until_says("fleet", "battery unknown").await;
+    browser.eval("document.querySelector('#fleet button').click(); true").await;
+    browser.until_says("detail-title", "SN-1").await;
+    for (name, inherited) in [("suggestions", "10, 15"), ("idleMessage", "Welcome")] {
+        let field = format!("document.querySelector('#configure [name={name}]')");
+        let shown = format!("{field}.placeholder === '{inherited}' && {field}.value === ''");
+        browser.until(&shown).await;
+    }
+    browser.until_says("configure", "as inherited (percentage)").await;
+    for (message, overrides) in [
+        (
+            "Bar",
+            json!({ "display": { "idleMessage": "Bar" }, "receipt": { "channels": ["print"] } }),
+        ),
+        ("", json!({ "receipt": { "channels": ["print"] } })),
+    ] {
+        let before = bench.get(&format!("/v1/terminals/{id}/configuration")).await;
+        browser.submit("configure", "idleMessage", message).await;
+        let revision = before["revision"].as_u64().unwrap() + 1;
+        browser.until_says("configuration-state", &format!("Revision {revision}:")).await;
+        let after = bench.get(&format!("/v1/terminals/{id}/configuration")).await;
+        assert_eq!(after["overrides"], overrides);
+    }
+    browser.submit("configure", "idleMessage", "").await;
+    browser.until_says("message", "Nothing has been changed").await;
+
+    let mut link = bench.link(&terminal, epoch()).await;
+    let operation = bench.operate(&terminal.terminal_id, "lock").await;
+    bench.cloud.wait_status(operation, OperationStatus::Timeout, SOON).await.unwrap();
+    link.send(&verdict(epoch(), 1, operation, "lock", failed("DEVICE_FAULT"))).await;
+    browser.until_says("operations", "late: failed, DEVICE_FAULT: for a test").await;
+}
+
+#[tokio::test]
+async fn the_feed_says_when_it_shows_only_the_newest_of_the_fleet() {
+    let bench = Bench::start().await;
+    for number in 1..=200 {
+        bench.terminal(&number.to_string()).await;
+    }
+    let mut feed = Feed::open(&bench, "").await;
+    assert_eq!(feed.next().await["more"], false);
+    bench.terminal("201").await;
+    let state = feed.until(|state| state["more"] == true).await;
+    assert_eq!(state["terminals"].as_array().unwrap().len(), 200);
+    assert_eq!(state["terminals"][0]["serialNumber"], "201");
 }

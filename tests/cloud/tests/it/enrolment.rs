@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rcgen::{CertificateParams, KeyPair, PublicKeyData as _};
+use reqwest::Method;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Error;
 
@@ -335,4 +336,26 @@ async fn the_eleventh_wrong_proof_of_a_serial_number_has_to_wait_and_no_other_se
     link.send(&Key::new("SN-1").begin()).await;
     assert_eq!(link.frame().await["type"], "activation_code");
     assert_eq!(ask(&bench, &wrong("SN-2")).await.1["code"], "ACTIVATION_CODE_INVALID");
+}
+
+#[tokio::test]
+async fn a_token_from_before_a_deactivation_is_dead_also_once_the_terminal_is_back() {
+    let bench = Bench::start().await;
+    let terminal = bench.terminal("SN-1").await;
+    let path = format!("/v1/accounts/{ACCOUNT}/terminals/{}", terminal.terminal_id);
+    assert_eq!(bench.call(Method::DELETE, &path, None).await.status(), 200);
+    let bearer = format!("Bearer {}", terminal.token);
+    let dial = || bench.try_dial(Some(&bearer), Some("terminal-ops.v1"), None);
+    assert_eq!(refusal(dial().await).0, 403);
+    let (enrolled, ..) = enrol(&bench, &Key::new("SN-1")).await;
+    assert_eq!(enrolled["terminal_id"], terminal.terminal_id);
+    assert_eq!(refusal(dial().await).0, 401);
+}
+
+#[tokio::test]
+async fn a_terminal_that_enrols_is_not_held_to_the_heartbeat_of_operations() {
+    let bench = Bench::with(|config| config.heartbeat_s = 0).await;
+    let (mut link, code) = ask(&bench, &Key::new("SN-1").begin()).await;
+    assert_eq!(code["type"], "activation_code");
+    link.nothing_before_pong().await;
 }

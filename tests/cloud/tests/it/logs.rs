@@ -108,3 +108,35 @@ async fn log_data_of_another_terminal_or_another_kind_is_refused() {
         assert_eq!((&error["code"], &error["ref"]), (&json!("INVALID_MESSAGE"), &id), "{length}");
     }
 }
+
+#[tokio::test]
+async fn the_oldest_log_makes_room_for_the_next_and_one_that_goes_on_needs_none() {
+    let bench = Bench::start().await;
+    let terminal = bench.terminal("1").await;
+    let mut link = bench.link(&terminal, epoch()).await;
+    let (oldest, next) = (OperationId(Uuid::from_u128(1)), OperationId(Uuid::from_u128(2)));
+    chunk(&mut link, oldest, 1, 0, b"old").await;
+    link.send(&end(oldest, 1, b"old")).await;
+    while link.frame_of("log_ack").await["complete"] != true {}
+    let dir = bench.data.path().join("logs").join(&terminal.terminal_id);
+    let file = std::fs::File::options().append(true).open(dir.join(format!("{oldest}.log")));
+    file.unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+    for number in 1..1000 {
+        std::fs::write(dir.join(format!("{}.log", Uuid::from_u128(1000 + number))), "").unwrap();
+    }
+    chunk(&mut link, next, 1, 0, b"ne").await;
+    durable(&mut link, 2).await;
+    let files = || std::fs::read_dir(&dir).unwrap().count();
+    assert_eq!(files(), 1000);
+    assert!(bench.cloud.log(&terminal.terminal_id, oldest).await.is_err());
+    let path = format!("/v1/terminals/{}/logs", terminal.terminal_id);
+    assert_eq!(bench.get(&path).await, json!([]));
+
+    let mut link = bench.link(&terminal, epoch()).await;
+    chunk(&mut link, next, 1, 2, b"w").await;
+    durable(&mut link, 3).await;
+    assert_eq!(files(), 1000, "it has its place already");
+    link.send(&end(next, 1, b"new")).await;
+    while link.frame_of("log_ack").await["complete"] != true {}
+    assert_eq!(bench.cloud.log(&terminal.terminal_id, next).await.unwrap(), b"new");
+}

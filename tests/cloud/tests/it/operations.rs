@@ -5,6 +5,7 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 use terminal_cloud::{NewOperation, OperationStatus};
+use uuid::Uuid;
 
 use crate::bench::{Bench, SOON, completed, epoch, failed, new_token, verdict};
 
@@ -248,4 +249,34 @@ async fn progress_beyond_what_the_protocol_allows_is_refused() {
     let told = timeline.iter().filter(|entry| entry.event == "progress");
     let told: Vec<_> = told.map(|entry| &entry.detail).collect();
     assert_eq!(told, [&json!({ "phase": longest, "percent": 100 })]);
+}
+
+#[tokio::test]
+async fn a_query_that_makes_no_sense_is_refused_in_every_list() {
+    let bench = Bench::start().await;
+    let terminal = bench.terminal("1").await;
+    let hook = json!({ "url": "https://a.example/hook" });
+    let hook: Value = bench.post("/v1/webhook-endpoints", hook).await.json().await.unwrap();
+    let deliveries = format!("/v1/webhook-endpoints/{}/deliveries", hook["id"].as_str().unwrap());
+    let logs = format!("/v1/terminals/{}/logs", terminal.terminal_id);
+    let zero = |prefix: &str| format!("{prefix}{}", "0".repeat(22));
+    for (list, cursor) in [
+        ("/v1/accounts/P11223351/terminals", Some("P11223351-T0099".to_owned())),
+        (OPERATIONS, Some(Uuid::nil().to_string())),
+        ("/v1/terminals", Some(zero("term_"))),
+        ("/v1/terminal/actions", Some(zero("tact_"))),
+        ("/v1/locations", Some(zero("loc_"))),
+        ("/v1/events", Some(zero("evt_"))),
+        (&deliveries, Some(zero("evt_"))),
+        ("/v1/webhook-endpoints", None),
+        (&logs, None),
+    ] {
+        let after = cursor.map(|cursor| ("starting_after", format!("starting_after={cursor}")));
+        for (name, query) in [("limt", "limt=1".to_owned())].into_iter().chain(after) {
+            let answer = bench.call(Method::GET, &format!("{list}?{query}"), None).await;
+            assert_eq!(answer.status(), 400, "{list}?{query}");
+            let error: Value = answer.json().await.unwrap();
+            assert_eq!(error["error"]["errors"][0]["path"], name, "{list}: {error}");
+        }
+    }
 }

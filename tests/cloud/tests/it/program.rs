@@ -107,6 +107,14 @@ fn a_command_line_that_makes_no_sense_is_64_and_says_what_is_wanted() {
         (vec!["serve", "--data", "/nonexistent"], "--tls-cert"),
         (vec!["serve", "--data", "/nonexistent", "--heartbeat-s", "4"], "5 to 3600"),
         (vec!["token", "create", "--scope", "root"], "admin:checkout"),
+        (
+            vec!["token", "create", "--scope", "admin:checkout", "--account", "shop"],
+            "--account: got shop, want P or T and 8 digits",
+        ),
+        (
+            vec!["terminal", "create", "--serial", "1", "--account", "shop"],
+            "--account: got shop, want P or T and 8 digits",
+        ),
     ] {
         let output = program(&arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(64), "{arguments:?}");

@@ -132,3 +132,49 @@ fn unix_ms() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     u64::try_from(since.as_millis()).unwrap()
 }
+
+#[tokio::test]
+async fn a_timeout_without_a_verdict_is_sent_again_without_time_to_start_until_not_after() {
+    let bench = Bench::with(|config| config.timeout_max = Some(Duration::from_millis(50))).await;
+    let terminal = bench.terminal("1").await;
+    let mut link = bench.link(&terminal, epoch()).await;
+    let new = || NewOperation::new(&terminal.terminal_id, "check_update");
+    let settled = bench.cloud.create_operation(new()).await.unwrap();
+    let dead = bench.cloud.create_operation(new()).await.unwrap();
+    for id in [settled, dead] {
+        while link.frame_of("operation").await["id"] != json!(id) {}
+        bench.cloud.wait_status(id, OperationStatus::Timeout, SOON).await.unwrap();
+    }
+    bench.sql(&format!("UPDATE operations SET not_after = 1 WHERE id = '{dead}'"));
+
+    let mut link = bench.link(&terminal, epoch()).await;
+    let again = link.frame().await;
+    assert_eq!((&again["type"], &again["id"]), (&json!("operation"), &json!(settled)));
+    assert_eq!((&again["ttl_s"], &again["first_epoch"]), (&json!(0), &json!(epoch())));
+    let cancel = link.frame().await;
+    assert_eq!((&cancel["type"], &cancel["id"]), (&json!("cancel"), &json!(settled)));
+    link.nothing_before_pong().await;
+    link.send(&verdict(epoch(), 1, settled, "check_update", completed(json!({})))).await;
+    link.acked(1).await;
+    let operation = bench.cloud.operation(settled).await.unwrap();
+    assert_eq!(operation.status, OperationStatus::Timeout);
+    assert_eq!(operation.late_result.unwrap().status, OperationStatus::Completed);
+    let mut link = bench.link(&terminal, epoch()).await;
+    link.nothing_before_pong().await;
+}
+
+#[tokio::test]
+async fn what_can_no_longer_be_sent_holds_back_nothing_behind_it() {
+    let bench = Bench::start().await;
+    let terminal = bench.terminal("1").await;
+    for _ in 0..70 {
+        let stale = NewOperation::new(&terminal.terminal_id, "check_update");
+        bench.cloud.create_operation(stale).await.unwrap();
+    }
+    bench.sql("UPDATE operations SET created_at = created_at - 1000 * ttl_s");
+    let lock = NewOperation::new(&terminal.terminal_id, "lock");
+    let lock = bench.cloud.create_operation(lock).await.unwrap();
+    let mut link = bench.link(&terminal, epoch()).await;
+    assert_eq!(link.frame().await["id"], json!(lock));
+    link.nothing_before_pong().await;
+}

@@ -73,6 +73,29 @@ async fn a_terminal_is_pending_then_active_then_inactive_and_shows_what_it_said(
 }
 
 #[tokio::test]
+async fn an_upload_of_another_account_under_the_same_name_is_another_upload() {
+    let bench = Bench::start().await;
+    let stranger = terminal_cloud::NewToken {
+        account_id: "P99999999".into(),
+        subject: "other".into(),
+        scopes: vec!["admin:checkout".into()],
+    };
+    let stranger = bench.cloud.create_token(stranger).await.unwrap();
+    let tokens = [("P99999999", stranger), (ACCOUNT, bench.token.clone())];
+    for (account, _) in &tokens {
+        let url = bench.cloud.mint_upload(account, "a.log", SOON).url;
+        let put = bench.http.put(url).body((*account).to_owned()).send().await.unwrap();
+        assert_eq!(put.status(), 201);
+    }
+    for (account, token) in &tokens {
+        let url = format!("{}/v1/uploads/a.log", bench.cloud.base_url());
+        let fetched = bench.http.get(url).bearer_auth(token).send().await.unwrap();
+        assert_eq!(fetched.status(), 200);
+        assert_eq!(fetched.text().await.unwrap(), *account);
+    }
+}
+
+#[tokio::test]
 async fn an_upload_url_takes_one_name_until_it_expires() {
     let bench = Bench::start().await;
     let minted = bench.post("/v1/uploads", json!({ "name": "a.log", "valid_s": 60 })).await;
@@ -82,7 +105,7 @@ async fn an_upload_url_takes_one_name_until_it_expires() {
     let url = minted["url"].as_str().unwrap();
     let put = |url: String| bench.http.put(url).body(vec![7; 100_000]).send();
     assert_eq!(put(url.to_owned()).await.unwrap().status(), 201);
-    assert_eq!(bench.cloud.upload("a.log").await.unwrap(), vec![7; 100_000]);
+    assert_eq!(bench.cloud.upload(ACCOUNT, "a.log").await.unwrap(), vec![7; 100_000]);
     let fetched = bench.request(Method::GET, "/v1/uploads/a.log").send().await.unwrap();
     assert_eq!(fetched.bytes().await.unwrap().len(), 100_000);
 

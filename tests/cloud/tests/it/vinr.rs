@@ -172,6 +172,58 @@ async fn a_bulk_action_tells_which_terminals_could_not_take_it() {
 }
 
 #[tokio::test]
+async fn a_key_creates_the_actions_of_a_location_once_and_for_a_terminal_that_came_since() {
+    let bench = Bench::start().await;
+    let (one, two) = (bench.terminal("1").await, bench.terminal("2").await);
+    let place = bench.get("/v1/locations").await["data"][0]["id"].clone();
+    let path = format!("/v1/locations/{}/terminal-actions", place.as_str().unwrap());
+    let send = async |key: &str, action: &str| {
+        let request = bench.request(Method::POST, &path).header("Idempotency-Key", key);
+        let response = request.json(&json!({ "action": action })).send().await.unwrap();
+        let status = response.status().as_u16();
+        (status, response.json::<Value>().await.unwrap())
+    };
+    let (status, error) = send("monday", "lock").await;
+    assert_eq!((status, paths(&error)), (400, vec!["Idempotency-Key"]));
+    let key = Uuid::new_v4().to_string();
+    let (_, first) = send(&key, "lock").await;
+    let ids = [first["data"][0]["terminalId"].clone(), first["data"][1]["terminalId"].clone()];
+    assert_eq!(ids, [id_of(&bench, &one).await, id_of(&bench, &two).await].map(Value::from));
+    assert_ne!(first["data"][0]["id"], first["data"][1]["id"]);
+    assert_eq!(send(&key, "lock").await, (200, first.clone()));
+    bench.terminal("3").await;
+    let (status, error) = send(&key, "unlock").await;
+    assert_eq!((status, &error["error"]["code"]), (422, &json!("IDEMPOTENCY_KEY_REUSED")));
+    let (_, third) = send(&key, "lock").await;
+    assert_eq!(third["data"].as_array().unwrap()[..2], first["data"].as_array().unwrap()[..]);
+    let all = bench.get("/v1/terminal/actions").await;
+    assert_eq!(all["data"].as_array().unwrap().len(), 3, "one for each terminal");
+}
+
+#[tokio::test]
+async fn a_configuration_is_applied_as_long_as_the_terminal_says_so() {
+    let bench = Bench::start().await;
+    let terminal = bench.terminal("1").await;
+    let path = format!("/v1/terminals/{}", id_of(&bench, &terminal).await);
+    let config = json!({ "display": { "idleMessage": "Hello" } });
+    assert_eq!(post(&bench, &format!("{path}/configure"), config).await.0, 200);
+    let mut link = bench.link(&terminal, epoch()).await;
+    link.frame_of("configuration").await;
+    link.send(&json!({
+        "type": "report", "seq": 1, "store_epoch": epoch(), "report_id": Uuid::from_u128(1),
+        "kind": "configuration", "revision": 1, "status": "APPLIED",
+    }))
+    .await;
+    link.acked(1).await;
+    let shown = bench.get(&format!("{path}/configuration")).await;
+    assert_eq!((&shown["status"], &shown["revisionInForce"]), (&json!("applied"), &json!(1)));
+    // Its store was lost, and with it the configuration.
+    let _link = bench.link(&terminal, Uuid::from_u128(0xF)).await;
+    let shown = bench.get(&format!("{path}/configuration")).await;
+    assert_eq!((&shown["status"], &shown["revisionInForce"]), (&json!("pending"), &json!(0)));
+}
+
+#[tokio::test]
 async fn what_is_unknown_or_of_another_account_is_not_there_and_a_key_is_wanted() {
     let bench = Bench::start().await;
     let terminal = bench.terminal("1").await;

@@ -323,3 +323,28 @@ async fn an_endpoint_is_checked_listed_and_deleted() {
     let response = bench.post(ENDPOINTS, json!({ "url": "https://a.example/hook" })).await;
     assert_eq!(response.status(), 409);
 }
+
+#[tokio::test]
+async fn an_event_that_is_too_old_is_given_up_and_does_not_hold_back_the_next() {
+    let bench = Bench::with(|config| {
+        config.webhook_retry_base = Duration::from_secs(3600);
+        config.offline_grace = Duration::ZERO;
+    })
+    .await;
+    let mut receiver = Receiver::start(&[500]).await;
+    let endpoint = subscribe(&bench, &receiver.url, json!(["terminal.*"])).await;
+    let terminal = bench.terminal("1").await;
+    let link = bench.link(&terminal, epoch()).await;
+    assert_eq!(receiver.next().await.status, 500);
+    let deadline = tokio::time::Instant::now() + SOON;
+    while deliveries(&bench, &endpoint).await["data"][0]["attempts"] == 0 {
+        assert!(tokio::time::Instant::now() < deadline);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    bench.sql("UPDATE events SET created_at = created_at - 31 * 86400000");
+    drop(link);
+    assert_eq!(receiver.taken().await.body()["type"], "terminal.offline");
+    let left = settled(&bench, &endpoint, "delivered").await;
+    assert_eq!(left["type"], "terminal.offline");
+    assert_eq!(deliveries(&bench, &endpoint).await["data"].as_array().unwrap().len(), 1);
+}

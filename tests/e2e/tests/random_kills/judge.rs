@@ -7,7 +7,7 @@ use terminal_harness::{Agent, Site};
 use uuid::Uuid;
 
 use super::{chaos::Order, draw::upload_name, figures::Figures};
-use crate::support::{has_one_verdict, result, sha256, unsent};
+use crate::support::{ACCOUNT, has_one_verdict, result, sha256, unsent};
 
 /// Waits until nothing is open any more, then looks at everything.
 pub(super) async fn life(
@@ -164,7 +164,7 @@ async fn logs(site: &Site, n: usize, order: &Order, operation: &Operation) -> Re
     }
     let result = result(operation)?;
     let bytes = if order.parameters["upload"].is_object() {
-        site.cloud()?.upload(&upload_name(n)).await?
+        site.cloud()?.upload(ACCOUNT, &upload_name(n)).await?
     } else {
         site.cloud()?.log(site.terminal_id(), order.id).await?
     };

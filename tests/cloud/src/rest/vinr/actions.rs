@@ -18,6 +18,7 @@ use super::{Page, caller_and_location, check_in_use};
 use crate::{
     db::{
         DbError, configuration,
+        cursor::Cursor,
         operations::{self, Created, Filter, NewOperation, Operation, Progress, Request},
         terminals,
         tokens::NewToken,
@@ -26,7 +27,7 @@ use crate::{
         auth::{READ, WRITE, authorise, authorise_terminal},
         error::ApiError,
         new_operation::{check_size, fingerprint},
-        operations::{derived_id, idempotency_key, key_reused},
+        operations::{derived_id, derived_id_at, idempotency_key, key_reused},
         problems::Fields,
     },
     state::Shared,
@@ -74,24 +75,44 @@ pub(in crate::rest) async fn create_at_location(
     body: Bytes,
 ) -> Result<Json<Value>, ApiError> {
     let (caller, location) = caller_and_location(&shared, &headers, WRITE, &id).await?;
+    let key = idempotency_key(&headers)?;
     let template = request(&shared, &caller, read(&headers, &body, "", &caller.subject)?, None);
-    let (made, errors) = shared
+    let outcomes = shared
         .db
         .write(move |db| {
-            let mut outcomes = (Vec::new(), Vec::new());
-            for terminal_id in configuration::terminals_at(db, location.id)? {
-                let new = NewOperation { terminal_id, ..template.new.clone() };
-                create_one(db, &Request { new, ..template.clone() }, &mut outcomes)?;
+            let terminals = configuration::terminals_at(db, location.id)?;
+            let requests = terminals.into_iter().map(|terminal_id| at(&template, key, terminal_id));
+            let requests = requests.collect::<Vec<_>>();
+            for request in &requests {
+                if matches!(operations::repeated(db, request)?, Some(Created::KeyReused)) {
+                    return Ok(None);
+                }
             }
-            Ok(outcomes)
+            let mut outcomes = (Vec::new(), Vec::new());
+            for request in &requests {
+                create_one(db, request, &mut outcomes)?;
+            }
+            Ok(Some(outcomes))
         })
         .await?;
+    let (made, errors) = outcomes.ok_or_else(key_reused)?;
     let mut actions = Vec::new();
     for (operation, terminal) in made {
         shared.created(&operation.terminal_id);
         actions.push(vinr::action(&operation, terminal));
     }
     Ok(Json(json!({ "object": "list", "data": actions, "has_more": false, "errors": errors })))
+}
+
+/// The same for one terminal of a location, with an id of its own when there is a key.
+fn at(template: &Request, key: Option<Uuid>, terminal_id: String) -> Request {
+    let new = NewOperation { terminal_id, ..template.new.clone() };
+    let account_id = template.account_id.as_deref().unwrap_or_default();
+    let key = key.map(|key| {
+        let id = derived_id_at(account_id, key, &new.terminal_id);
+        (id, fingerprint(&new))
+    });
+    Request { new, key, ..template.clone() }
 }
 
 type Outcomes = (Vec<(Operation, Uuid)>, Vec<Value>);
@@ -229,6 +250,7 @@ pub(in crate::rest) async fn list(
     let progress = fields.choice("status", &PROGRESS);
     let page = Page::read(&mut fields, Kind::Action, LIMIT_DEFAULT);
     fields.finish(Some(()))?;
+    page.check(&shared, Cursor::Operations, &caller.account_id).await?;
     let mut filter = Filter {
         account_id: caller.account_id,
         kinds: kind.map_or_else(|| ACTIONS.map(OperationKind::as_str).to_vec(), |kind| vec![kind]),

@@ -74,17 +74,13 @@ pub(in crate::rest) async fn retrieve(
 /// A terminal's configuration as this API shows it.
 pub(in crate::rest) fn shape(db: &Connection, terminal: &Terminal) -> Result<Value, DbError> {
     let parts = configuration::parts(db, &terminal.terminal_id)?.unwrap_or_default();
-    let revision = terminal.config_revision;
-    let said = |source: &Option<Value>| {
-        source.as_ref().and_then(|said| said.get("config_revision")?.as_u64())
-    };
-    let in_force = said(&terminal.status).max(said(&terminal.hello)).unwrap_or_default();
+    let (revision, in_force) = (terminal.config_revision, terminal.config_in_force);
     let report = terminal.config_report.as_ref().filter(|report| report["revision"] == revision);
     let rejected = report.is_some_and(|report| report["status"] == "REJECTED");
     let status = match (revision, rejected) {
         (0, _) => "none",
         (_, true) => "rejected",
-        _ if in_force == revision || report.is_some() => "applied",
+        _ if in_force == revision => "applied",
         _ => "pending",
     };
     Ok(json!({

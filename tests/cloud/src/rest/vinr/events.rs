@@ -11,7 +11,10 @@ use serde_json::Value;
 
 use super::Page;
 use crate::{
-    db::events::{self, Filter, TYPES},
+    db::{
+        cursor::Cursor,
+        events::{self, Filter, TYPES},
+    },
     rest::{
         auth::{READ, authorise},
         error::ApiError,
@@ -34,6 +37,7 @@ pub(in crate::rest) async fn list(
     let kind = fields.choice("type", &TYPES.map(|name| (name, name)));
     let page = Page::read(&mut fields, Kind::Event, LIMIT_DEFAULT);
     fields.finish(Some(()))?;
+    page.check(&shared, Cursor::Events, &caller.account_id).await?;
     let Page { starting_after, .. } = page;
     let filter = Filter { account_id: caller.account_id, kind, starting_after, limit: page.rows() };
     let found = shared.db.read(move |db| events::list(db, &filter)).await?;

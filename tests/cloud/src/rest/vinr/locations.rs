@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::{Page, caller_and_location};
 use crate::{
-    db::locations,
+    db::{cursor::Cursor, locations},
     rest::{
         auth::{READ, WRITE, authorise},
         error::ApiError,
@@ -54,6 +54,7 @@ pub(in crate::rest) async fn list(
     let mut fields = Fields::query(query.as_deref());
     let page = Page::read(&mut fields, Kind::Location, LIMIT_DEFAULT);
     fields.finish(Some(()))?;
+    page.check(&shared, Cursor::Locations, &caller.account_id).await?;
     let found = shared
         .db
         .read(move |db| locations::list(db, &caller.account_id, page.rows(), page.starting_after))

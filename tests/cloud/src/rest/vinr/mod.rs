@@ -17,9 +17,11 @@ use super::{
     auth::authorise,
     error::{ApiError, FieldError},
     problems::Fields,
+    query::check_cursor,
 };
 use crate::{
     db::{
+        cursor::Cursor,
         locations::{self as stored_locations, Location},
         terminals::Terminal,
         tokens::NewToken,
@@ -45,6 +47,23 @@ impl Page {
             starting_after: fields.id("starting_after", kind),
             limit: fields.integer("limit", 1, LIMIT_MAX).unwrap_or(limit_default),
         }
+    }
+
+    /// Refuses a `starting_after` that is no row of the account.
+    async fn check(
+        self,
+        shared: &Shared,
+        cursor: Cursor,
+        account_id: &str,
+    ) -> Result<(), ApiError> {
+        let Some(id) = self.starting_after else { return Ok(()) };
+        let kind = match cursor {
+            Cursor::Terminals | Cursor::TerminalIds => Kind::Terminal,
+            Cursor::Operations => Kind::Action,
+            Cursor::Locations => Kind::Location,
+            Cursor::Events => Kind::Event,
+        };
+        check_cursor(shared, cursor, account_id, id.to_string(), &kind.id(id)).await
     }
 
     /// Rows to look up: one more tells whether there are more.

@@ -12,7 +12,10 @@ use serde_json::Value;
 
 use super::{Page, check_in_use, check_location};
 use crate::{
-    db::terminals::{self, Changes, Filter, Standing},
+    db::{
+        cursor::Cursor,
+        terminals::{self, Changes, Filter, Standing},
+    },
     rest::{
         auth::{READ, WRITE, authorise, authorise_terminal},
         error::ApiError,
@@ -49,6 +52,7 @@ pub(in crate::rest) async fn list(
     let standing = fields.choice("status", &names);
     let page = Page::read(&mut fields, Kind::Terminal, LIMIT_DEFAULT);
     fields.finish(Some(()))?;
+    page.check(&shared, Cursor::Terminals, &caller.account_id).await?;
     let filter = Filter {
         account_id: caller.account_id,
         location_id,

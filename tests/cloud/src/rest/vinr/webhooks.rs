@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::Page;
 use crate::{
     db::{
+        cursor::Cursor,
         deliveries as stored,
         endpoints::{self, ENDPOINTS_MAX, Endpoint},
         events::TYPES,
@@ -21,6 +22,7 @@ use crate::{
         auth::{READ, WRITE, authorise},
         error::ApiError,
         problems::{Fields, show},
+        query,
     },
     state::Shared,
     vinr::{self, Kind},
@@ -94,7 +96,9 @@ fn known_events(fields: &mut Fields, given: &[Value]) -> Vec<String> {
 pub(in crate::rest) async fn list(
     State(shared): State<Arc<Shared>>,
     headers: HeaderMap,
+    RawQuery(query): RawQuery,
 ) -> Result<Json<Value>, ApiError> {
+    query::none(query.as_deref())?;
     let caller = authorise(&shared, &headers, READ).await?;
     let found = shared.db.read(move |db| endpoints::list(db, &caller.account_id)).await?;
     Ok(Json(vinr::list(found.iter().map(vinr::endpoint).collect(), ENDPOINTS_MAX)))
@@ -131,6 +135,7 @@ pub(in crate::rest) async fn deliveries(
     let mut fields = Fields::query(query.as_deref());
     let page = Page::read(&mut fields, Kind::Event, LIMIT_DEFAULT);
     fields.finish(Some(()))?;
+    page.check(&shared, Cursor::Events, &endpoint.account_id).await?;
     let (after, rows) = (page.starting_after, page.rows());
     let found = shared.db.read(move |db| stored::list(db, endpoint.ordinal, after, rows)).await?;
     Ok(Json(vinr::list(found.iter().map(vinr::delivery).collect(), page.limit)))
