@@ -198,11 +198,13 @@ fn codes_of_error_frames_and_of_closing_are_those_of_the_code() {
         close_code::HANDSHAKE_TIMEOUT,
         close_code::REPLACED,
     ];
-    assert_eq!(PROTOCOL.matches("pub const ").count(), 4 + known.len() + closes.len() - 1);
+    assert_eq!(PROTOCOL.matches("pub const ").count(), 5 + known.len() + closes.len() - 1);
     let codes = known.map(str::to_owned).into_iter();
     assert_eq!(frames, codes.chain(closes.map(|code| code.to_string())).collect());
     assert!(REFERENCE.contains(&format!("`Sec-WebSocket-Protocol: {}`", protocol::SUBPROTOCOL)));
     assert!(REFERENCE.contains(&format!("| yes | {} |", protocol::PROTOCOL_VERSION)));
+    let nesting = format!("more than {} objects and arrays", protocol::NESTING_MAX);
+    assert!(REFERENCE.contains(&nesting), "{nesting}");
 }
 
 #[test]

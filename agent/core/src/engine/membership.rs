@@ -104,6 +104,12 @@ impl Membership {
         matches!(self.standing, Standing::Member(_))
     }
 
+    /// Whether enrolment's certificate has not expired, by a time that is known.
+    pub(super) fn is_valid_at(&self, now: Option<Timestamp>) -> bool {
+        let Standing::Member(member) = &self.standing else { return false };
+        now.is_some_and(|now| now <= member.certificates.newest.not_after)
+    }
+
     /// A link to that end has ended.
     pub(super) fn link_ended(&mut self, end: &LinkEnd, endpoint: Endpoint, moment: &Moment) {
         let had_asked = self.request.take().is_some();

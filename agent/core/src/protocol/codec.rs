@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
-    AgentFrame, CloudFrame, EnrolAgentFrame, EnrolCloudFrame, TEXT_FRAME_BYTES_MAX, check::Check,
+    AgentFrame, CloudFrame, EnrolAgentFrame, EnrolCloudFrame, NESTING_MAX, TEXT_FRAME_BYTES_MAX,
+    check::Check,
 };
 
 /// Why bytes are not a frame.
@@ -129,7 +130,11 @@ fn head(bytes: &[u8]) -> Result<Head, DecodeError> {
 }
 
 fn body<T: DeserializeOwned + Check>(bytes: &[u8], head: Head) -> Result<T, DecodeError> {
-    let read = serde_json::from_slice(bytes).map_err(|error| error.to_string());
+    let read = if nesting(bytes) > NESTING_MAX {
+        Err(format!("more than {NESTING_MAX} objects and arrays within each other"))
+    } else {
+        serde_json::from_slice(bytes).map_err(|error| error.to_string())
+    };
     let checked = read.and_then(|frame: T| frame.check().map(|()| frame));
     checked.map_err(|problem| DecodeError::Invalid {
         kind: head.kind,
@@ -140,6 +145,26 @@ fn body<T: DeserializeOwned + Check>(bytes: &[u8], head: Head) -> Result<T, Deco
             .map(|id| terminal_hal::text::bounded(id, ECHO_CHARS_MAX)),
         problem: terminal_hal::text::bounded(&problem, 256),
     })
+}
+
+/// How many objects and arrays are open at once in a JSON text.
+fn nesting(json: &[u8]) -> usize {
+    let (mut open, mut most) = (0_usize, 0);
+    let (mut in_string, mut escaped) = (false, false);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = in_string,
+            b'"' => in_string = !in_string,
+            b'[' | b'{' if !in_string => {
+                open += 1;
+                most = most.max(open);
+            }
+            b']' | b'}' if !in_string => open = open.saturating_sub(1),
+            _ => {}
+        }
+    }
+    most
 }
 
 #[cfg(test)]
@@ -205,6 +230,24 @@ mod tests {
     fn deep_nesting_is_an_error_and_not_a_stack_overflow() {
         let deep = format!(r#"{{"type":"cancel","id":{}"#, "[".repeat(60_000));
         assert!(matches!(decode_cloud_frame(deep.as_bytes()), Err(DecodeError::Malformed(_))));
+    }
+
+    #[test]
+    fn nesting_beyond_the_limit_is_an_invalid_frame_wherever_it_is() {
+        let id = "3f1a9c2e-8b7d-4f6a-9c1e-2d5b8a0f4e6c";
+        let cancel = |levels: usize| {
+            let (open, close) = ("[".repeat(levels), "]".repeat(levels));
+            // Brackets in a text do not count.
+            let frame = format!(
+                r#"{{"type":"cancel","id":"{id}","text":"[[[\"[[[\\","x":{open}{close},"y":[]}}"#
+            );
+            decode_cloud_frame(frame.as_bytes())
+        };
+        assert!(cancel(NESTING_MAX - 1).is_ok());
+        let error = cancel(NESTING_MAX).unwrap_err();
+        let DecodeError::Invalid { reference, problem, .. } = error else { panic!("{error}") };
+        assert_eq!(reference.as_deref(), Some(id));
+        assert!(problem.contains("more than 32"), "{problem}");
     }
 
     #[test]

@@ -47,6 +47,9 @@ pub const SUBPROTOCOL: &str = "terminal-ops.v1";
 pub const PROTOCOL_VERSION: u32 = 1;
 /// Largest text frame, either way.
 pub const TEXT_FRAME_BYTES_MAX: usize = 64 << 10;
+/// Objects and arrays within each other in a text frame, the frame itself included. Far below the 127
+/// that are read at all: what a frame holds must be readable from deeper places too, such as the store.
+pub const NESTING_MAX: usize = 32;
 /// Largest binary frame: header and data of a log chunk.
 pub const BINARY_FRAME_BYTES_MAX: usize = log_data::HEADER_BYTES + LOG_CHUNK_BYTES_MAX;
 

@@ -205,6 +205,17 @@ fn a_terminal_that_does_not_know_the_time_is_told_by_the_cloud_that_its_certific
 }
 
 #[test]
+fn nobody_is_believed_that_a_certificate_expired_which_is_valid_by_a_known_clock() {
+    let mut w = resting();
+    w.jitter = Some(0);
+    w.restart();
+    let start = w.monotonic;
+    w.step(&Event::LinkClosed(LinkEnd::CertificateExpired { reason: "alert".into() }));
+    assert_eq!(next_endpoint(&mut w), Endpoint::Operations);
+    assert!(w.monotonic - start >= MINUTE_MS, "it waits as after any other refusal");
+}
+
+#[test]
 fn a_clock_that_says_expired_is_believed_for_one_link_at_a_time() {
     let mut w = resting();
     w.pass((LIFE_DAYS + 1) * DAY_MS);
