@@ -11,7 +11,7 @@ const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 
 /// Reads the validity (RFC 5280, 4.1); `None` when this is no certificate.
-pub(super) fn validity(certificate: &CertificateDer<'_>) -> Option<Certificate> {
+pub(crate) fn validity(certificate: &CertificateDer<'_>) -> Option<Certificate> {
     let (mut certificate, _) = value(certificate, SEQUENCE)?;
     let mut to_be_signed = take(&mut certificate, SEQUENCE)?;
     // Version, where it is not 1; serial number; algorithm; issuer.

@@ -28,6 +28,7 @@ use terminal_core::{
     protocol::Enrolled,
 };
 
+pub(crate) use certificate::validity;
 pub use check::UnusableIdentity;
 use disk::Change;
 use key::SigningKey;

@@ -17,6 +17,8 @@ use terminal_hal::Timestamp;
 pub struct VerificationClock {
     system: fn() -> Duration,
     last_good_s: AtomicU64,
+    /// When the certificate that a server has shown last expires.
+    server_until_s: AtomicU64,
     synchronised: AtomicBool,
 }
 
@@ -29,13 +31,36 @@ impl Default for VerificationClock {
 impl VerificationClock {
     /// A clock with another source of system time since 1970, for tests.
     pub const fn with_system(system: fn() -> Duration) -> Self {
-        Self { system, last_good_s: AtomicU64::new(0), synchronised: AtomicBool::new(false) }
+        Self {
+            system,
+            last_good_s: AtomicU64::new(0),
+            server_until_s: AtomicU64::new(0),
+            synchronised: AtomicBool::new(false),
+        }
     }
 
-    /// Remembers the latest time that a synchronised system clock has shown, also from before a
-    /// restart. Never goes back.
+    /// Remembers a time that was good before a restart. Never goes back.
     pub fn remember_last_good(&self, time: Timestamp) {
         self.last_good_s.fetch_max(time.unix_ms() / 1000, Ordering::Relaxed);
+    }
+
+    /// Remembers the time of a synchronised system clock; but only as far as the certificate that
+    /// was verified last goes. Since it never goes back, a clock that was synchronised to a wrong
+    /// time once would otherwise make every server's certificate look expired for ever.
+    pub fn observe(&self, time: Timestamp) {
+        if time.unix_ms() / 1000 <= self.server_until_s.load(Ordering::Relaxed) {
+            self.remember_last_good(time);
+        }
+    }
+
+    /// The latest time that is remembered.
+    pub fn last_good(&self) -> Timestamp {
+        Timestamp::from_unix_ms(self.last_good_s.load(Ordering::Relaxed).saturating_mul(1000))
+    }
+
+    /// A server has shown this certificate, and it was verified.
+    pub(crate) fn note_server(&self, not_after: Timestamp) {
+        self.server_until_s.store(not_after.unix_ms() / 1000, Ordering::Relaxed);
     }
 
     /// Tells whether the system clock is synchronised.
@@ -52,6 +77,12 @@ impl VerificationClock {
     /// The latest of system time, build time and last good time.
     pub(crate) fn now(&self) -> UnixTime {
         UnixTime::since_unix_epoch((self.system)().max(self.floor()))
+    }
+
+    /// The earliest time that it may be: what has expired by it has expired.
+    pub(crate) fn earliest(&self) -> UnixTime {
+        let is_vouched_for = self.synchronised.load(Ordering::Relaxed);
+        if is_vouched_for { self.now() } else { UnixTime::since_unix_epoch(self.floor()) }
     }
 
     /// Another time worth one more try: only while nobody vouches for the system clock, and only
@@ -127,6 +158,28 @@ mod tests {
         assert!(second.is_some_and(|time| time.as_secs() < LATE));
         clock.set_synchronised(true);
         assert_eq!(clock.second_opinion(Untimely::Expired), None);
+    }
+
+    #[test]
+    fn a_wrong_time_that_somebody_vouched_for_once_is_not_remembered() {
+        let clock = VerificationClock::with_system(|| Duration::from_secs(1_900_000_000));
+        let time = |s: u64| Timestamp::from_unix_ms(s * 1000);
+        clock.observe(time(1_900_000_000));
+        assert_eq!(clock.last_good(), time(0), "no server has shown anything yet");
+        clock.note_server(time(1_930_000_000));
+        clock.observe(time(LATE));
+        clock.observe(time(1_900_000_000));
+        assert_eq!(clock.last_good(), time(1_900_000_000));
+        clock.set_synchronised(true);
+        assert_eq!(clock.now().as_secs(), 1_900_000_000, "good enough for that server again");
+    }
+
+    #[test]
+    fn a_clock_that_nobody_vouches_for_expires_nothing_by_being_ahead() {
+        let clock = VerificationClock::with_system(|| Duration::from_secs(LATE));
+        assert!(clock.earliest().as_secs() < LATE);
+        clock.set_synchronised(true);
+        assert_eq!(clock.earliest().as_secs(), LATE);
     }
 
     #[test]

@@ -13,6 +13,8 @@ use rustls::{
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::identity;
+
 use super::{
     clock::{FixedTime, Untimely, VerificationClock},
     config::{ClientIdentity, Timeouts, Trust},
@@ -76,6 +78,10 @@ impl TlsConnector {
         let Timeouts { tls: limit, .. } = self.dialer.timeouts;
         let handshake = tokio_rustls::TlsConnector::from(config).connect(name, tcp);
         let stream = within("the TLS handshake", limit, handshake).await??;
+        let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+        if let Some(shown) = shown.and_then(identity::validity) {
+            self.clock.note_server(shown.not_after);
+        }
         Ok(Box::new(stream) as Box<dyn ByteStream>)
     }
 }

@@ -112,7 +112,8 @@ impl Access {
         let Some(enrolment) = &mut self.enrolment else {
             return refused("there is no section [enrolment]");
         };
-        match enrolment.identities.adopt(enrolled, self.clock.now().as_secs()) {
+        // A clock that runs ahead must not believe that what was made just now has expired.
+        match enrolment.identities.adopt(enrolled, self.clock.earliest().as_secs()) {
             Ok(identity) => Event::IdentityAdopted {
                 terminal_id: identity.terminal_id.clone(),
                 certificate: identity.certificate,
@@ -150,4 +151,77 @@ fn link_of(identity: &StoredIdentity, link: LinkConfig) -> LinkConfig {
 
 fn refused(reason: &str) -> Event {
     Event::IdentityRefused { reason: bounded(reason, REASON_CHARS_MAX) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, time::Duration};
+
+    use rcgen::{CertificateParams, KeyPair};
+    use terminal_core::engine::RequestKey;
+
+    use super::*;
+    use crate::link::{LinkUrl, Timeouts};
+
+    const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+    const YEAR_2096: Duration = Duration::from_secs(3_976_214_400);
+
+    fn access(directory: PathBuf, clock: VerificationClock) -> Access {
+        Access {
+            terminal: Terminal {
+                id: None,
+                serial_number: "SN-1".to_owned(),
+                model: "M".to_owned(),
+                software_version: "1".to_owned(),
+            },
+            link: LinkConfig {
+                url: LinkUrl::parse("wss://cloud.example/", false).unwrap(),
+                trust: None,
+                identity: None,
+                token_file: None,
+                proxy: None,
+                timeouts: Timeouts::default(),
+            },
+            clock: Arc::new(clock),
+            enrolment: Some(Enrolment {
+                identities: IdentityStore::open(&directory).unwrap(),
+                secret_file: None,
+            }),
+        }
+    }
+
+    /// Valid for a year from the time of the build.
+    fn enrolled(key_pem: &str) -> Enrolled {
+        let build = Duration::from_millis(VerificationClock::build_time().unix_ms());
+        let mut params = CertificateParams::default();
+        params.not_before = (std::time::UNIX_EPOCH + build).into();
+        params.not_after = (std::time::UNIX_EPOCH + build + YEAR).into();
+        let pem = params.self_signed(&KeyPair::from_pem(key_pem).unwrap()).unwrap().pem();
+        Enrolled {
+            nonce: String::new(),
+            terminal_id: "T-1".to_owned(),
+            location_id: None,
+            display_name: None,
+            certificate: pem.clone(),
+            trust_bundle: pem,
+            url: "wss://cloud.example/v1/terminal/ws".to_owned(),
+            config_revision: 0,
+        }
+    }
+
+    #[test]
+    fn a_new_certificate_looks_expired_only_to_a_clock_that_somebody_vouches_for() {
+        for synchronised in [false, true] {
+            let folder = tempfile::tempdir().unwrap();
+            let clock = VerificationClock::with_system(|| YEAR_2096);
+            clock.set_synchronised(synchronised);
+            let mut access = access(folder.path().join("identity"), clock);
+            let identities = &access.enrolment.as_ref().unwrap().identities;
+            identities.signing_request(RequestKey::New, "SN-1").unwrap();
+            let key = fs::read_to_string(folder.path().join("identity/pending.key")).unwrap();
+            let event = access.adopt(&enrolled(&key));
+            let is_adopted = matches!(event, Event::IdentityAdopted { .. });
+            assert_eq!(is_adopted, !synchronised, "{event:?}");
+        }
+    }
 }

@@ -83,11 +83,12 @@ impl LastGoodTime {
         if !moment.wall_trusted {
             return;
         }
-        clock.remember_last_good(moment.wall);
-        if moment.wall.ms_since(self.written) < LAST_GOOD_STEP_MS {
+        clock.observe(moment.wall);
+        let good = clock.last_good();
+        if good.ms_since(self.written) < LAST_GOOD_STEP_MS {
             return;
         }
-        self.written = moment.wall;
+        self.written = good;
         if let Err(error) = durable::replace(&self.path, self.written.to_string().as_bytes()) {
             tracing::warn!(%error, path = %self.path.display(), "last good time not kept");
         }
@@ -122,6 +123,9 @@ mod tests {
         let moment = |wall_trusted| Moment { wall, wall_trusted, ..moment() };
         last.observe(&moment(false), &clock);
         assert!(!path.exists());
+        last.observe(&moment(true), &clock);
+        assert!(!path.exists(), "no server has a certificate that is valid then");
+        clock.note_server(wall.plus_ms(1000));
         last.observe(&moment(true), &clock);
         assert_eq!(LastGoodTime::load(path, &clock).written, wall);
     }

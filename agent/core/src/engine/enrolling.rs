@@ -183,16 +183,14 @@ impl Engine {
     pub(super) fn on_link_closed(&mut self, end: &LinkEnd, out: &mut Output<'_>) {
         let endpoint = self.session.endpoint();
         // Whoever controls the network can send that alert: a clock that is known knows better.
+        let mut end = end;
         let contradicted;
-        let end = match end {
-            LinkEnd::CertificateExpired { reason }
-                if self.membership.is_valid_at(self.cloud_now(out.moment)) =>
-            {
+        if let LinkEnd::CertificateExpired { reason } = end {
+            if self.membership.is_valid_at(self.cloud_now(out.moment)) {
                 contradicted = LinkEnd::Refused { reason: reason.clone() };
-                &contradicted
+                end = &contradicted;
             }
-            other => other,
-        };
+        }
         self.membership.link_ended(end, endpoint, out.moment);
         let is_on_probation = self.membership.is_on_probation() && endpoint != Endpoint::Enrolment;
         // Who asks at the other endpoint need not wait as long as one who cannot.
