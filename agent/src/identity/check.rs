@@ -9,8 +9,7 @@ use rustls::{
 use terminal_core::protocol::Enrolled;
 use terminal_hal::{Timestamp, text::line_problem};
 
-use super::certificate;
-use crate::link::LinkUrl;
+use crate::link::{LinkUrl, certificate};
 
 /// Characters of `location_id` and `display_name`.
 const NAME_CHARS_MAX: usize = 64;

@@ -12,7 +12,6 @@
 //! An identity becomes one by the rename of its complete and synced folder. Whatever is cut off
 //! leaves the one before, or the new one. Keys never leave this module but as files.
 
-mod certificate;
 mod check;
 mod disk;
 mod key;
@@ -28,7 +27,6 @@ use terminal_core::{
     protocol::Enrolled,
 };
 
-pub(crate) use certificate::validity;
 pub use check::UnusableIdentity;
 use disk::Change;
 use key::SigningKey;

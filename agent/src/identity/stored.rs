@@ -9,8 +9,8 @@ use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use serde::{Deserialize, Serialize};
 use terminal_core::{engine::Certificate, protocol::Enrolled};
 
-use super::{IdentityError, UNFINISHED, certificate, disk, disk::Change, key::SigningKey};
-use crate::link::{ClientIdentity, LinkUrl};
+use super::{IdentityError, UNFINISHED, disk, disk::Change, key::SigningKey};
+use crate::link::{ClientIdentity, LinkUrl, certificate};
 
 /// Of `identity.json`; a later one that older agents cannot read gets another number.
 const FORMAT: u32 = 1;

@@ -5,6 +5,7 @@
 //! reconnects by itself, never reads a frame's content and never logs a credential.
 
 mod address;
+pub(crate) mod certificate;
 mod clock;
 mod config;
 mod connector;

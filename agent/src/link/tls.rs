@@ -13,9 +13,8 @@ use rustls::{
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::identity;
-
 use super::{
+    certificate,
     clock::{FixedTime, Untimely, VerificationClock},
     config::{ClientIdentity, Timeouts, Trust},
     credentials::{self, CredentialError},
@@ -79,7 +78,7 @@ impl TlsConnector {
         let handshake = tokio_rustls::TlsConnector::from(config).connect(name, tcp);
         let stream = within("the TLS handshake", limit, handshake).await??;
         let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-        if let Some(shown) = shown.and_then(identity::validity) {
+        if let Some(shown) = shown.and_then(|shown| certificate::validity(shown)) {
             self.clock.note_server(shown.not_after);
         }
         Ok(Box::new(stream) as Box<dyn ByteStream>)
